@@ -114,7 +114,7 @@ def test_alerts_of_an_account_with_several_pixels_are_one_reason():
 
     [reason] = account.reasons
     assert reason.text == "X refuses the credentials (2 of 3 pixels)"
-    assert reason.path == "/console/alerts#alert-credentials_refused-p1"
+    assert reason.path == "/console/alerts?account=acme#alert-credentials_refused-p1"
     assert account.health is Health.CRITICAL
 
 

@@ -62,6 +62,8 @@ ALERTS = [
     ),
 ]
 
+LINK = re.compile(r'href="(/console/alerts[^"]*#alert-[^"]*)"')
+
 
 class Receiver:
     """A webhook that counts its messages and answers with a text."""
@@ -164,6 +166,35 @@ async def test_history_leaves_out_none_of_the_alerts_resolved_at_once(stage):
 
     assert [alert.subject for alert in many if alert.subject not in history] == []
     assert text_of(history).count("pixel_paused") == 20
+
+
+@pytest.mark.parametrize("query", ["pixel=o8z6j", "account=18ce54d4x5t"])
+async def test_filter_leaves_the_alerts_of_one_pixel_or_account(stage, query):
+    page = await opened(stage, "ada", f"/console/alerts?{query}")
+    text = text_of(page)
+
+    assert "o8z6j: conversions are held" in text
+    assert [word for word in ("o6dkt", "17 pixels", "the clock", "shop:") if word in text] == []
+    assert f'href="/console/alerts?{query}&amp;before=' in page
+
+
+async def test_links_of_home_keep_its_account_and_lead_to_a_cause_that_is_there(stage):
+    ada = await stage.signed_in("ada")
+    homes = [(await ada.get(f"/console{query}")).text for query in ("", "?account=18ce54d4x5t")]
+    links = {html.unescape(link) for home in homes for link in LINK.findall(home)}
+
+    assert {link for link in links if "?pixel=o8z6j#" in link}
+    assert {link for link in links if "?account=18ce54d4x5t#" in link}
+    for link in links:
+        path, _, anchor = link.partition("#")
+        assert f'id="{anchor}"' in (await ada.get(path)).text, link
+
+
+async def test_unknown_pixel_has_no_alerts_that_are_ok(stage):
+    text = text_of(await opened(stage, "client", "/console/alerts?pixel=o8z6j"))
+
+    assert "Pixel “o8z6j” is not in twite.toml, or you may not see it." in text
+    assert "No alert is open" not in text
 
 
 async def test_client_sees_only_the_alerts_of_its_pixels(stage):

@@ -139,7 +139,7 @@ def console(
         ResultsPage(read_results=reads_results(settings, store, clock, destinations), names=names),
         AlertsPage(
             state=store,
-            pixels=destinations.keys(),
+            destinations=destinations,
             send_test=None if settings.alerts.webhook is None else partial(send_trial, settings),
         ),
         PixelsPage(

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from twite.console.render import lasting, number, percent
-from twite.console.visible_alerts import ShownCause
+from twite.console.visible_alerts import ShownCause, alerts_path, anchor_of
 from twite.domain.history import ConversionCounts
 from twite.domain.stats.tally import FlowCounts
 from twite.domain.times import HOUR
@@ -195,7 +195,7 @@ def health_of(
             reasons=(),
             when=when,
         )
-        reasons = [*_alerts(causes, pixels), *_problems(account, now)]
+        reasons = [*_alerts(causes, account), *_problems(account, now)]
         made.append(msgspec.structs.replace(account, reasons=reasons))
     return sorted(made, key=lambda account: account.rank)
 
@@ -214,15 +214,16 @@ def added_flows(flows: Iterable[FlowCounts]) -> FlowCounts:
     return FlowCounts(at=0, **sums)
 
 
-def _alerts(causes: Sequence[ShownCause], pixels: Sequence[str]) -> Iterable[HealthReason]:
+def _alerts(causes: Sequence[ShownCause], account: AccountHealth) -> Iterable[HealthReason]:
+    pixels = account.pixels
     for cause in causes:
-        mine = [pixel for pixel in cause.cause.subjects if pixel in pixels]
+        mine = [alert for alert in cause.cause.alerts if alert.subject in pixels]
         if mine:
             of = f" ({number(len(mine))} of {len(pixels)} pixels)" if len(pixels) > 1 else ""
             title = cause.rule.title
             yield HealthReason(
                 text=f"{title[:1].upper()}{title[1:]}{of}",
-                path=cause.path,
+                path=f"{alerts_path(account.filters or {})}#{anchor_of(mine[0])}",
                 is_urgent=cause.rule.urgent,
                 is_alert=True,
             )

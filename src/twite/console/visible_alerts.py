@@ -48,13 +48,15 @@ class ShownAlert(msgspec.Struct, frozen=True, kw_only=True):
 class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
     """The open alerts with one cause. `anchor` is its id on the alerts page.
 
-    Of several subjects, `reason` is that of the worst, with its name.
+    Of several subjects, `reason` is that of the worst, with its name. `filters` are the parameters
+    of the alerts page that chose these alerts.
     """
 
     cause: AlertCause
     title: str
     reason: str
     alerts: Sequence[ShownAlert]
+    filters: Mapping[str, str] = {}
 
     @property
     def rule(self) -> AlertRule:
@@ -66,11 +68,11 @@ class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def anchor(self) -> str:
-        return f"alert-{self.cause.first.id}"
+        return anchor_of(self.cause.first)
 
     @property
     def path(self) -> str:
-        return f"{PATH}#{self.anchor}"
+        return f"{alerts_path(self.filters)}#{self.anchor}"
 
     @property
     def problems_path(self) -> str:
@@ -99,6 +101,11 @@ class ShownCause(msgspec.Struct, frozen=True, kw_only=True):
         return all(shown.acknowledgement or shown.mute for shown in self.alerts)
 
 
+def anchor_of(alert: Alert) -> str:
+    """Return the id that a cause has on the alerts page, by the first of its alerts there."""
+    return f"alert-{alert.id}"
+
+
 def visible(alerts: Iterable[Alert], seen: Collection[str] | None) -> list[Alert]:
     """Return the alerts about the pixels that are `seen`; None sees all alerts.
 
@@ -111,13 +118,24 @@ def visible(alerts: Iterable[Alert], seen: Collection[str] | None) -> list[Alert
     ]
 
 
+def alerts_path(filters: Mapping[str, str]) -> str:
+    """Return the URL of the alerts page with a filter: an account or a pixel, or none."""
+    return f"{PATH}?{urlencode(filters)}" if filters else PATH
+
+
 def shown_causes(
-    alerts: Iterable[Alert], replies: AlertReplies, *, pixels: Collection[str], now: int
+    alerts: Iterable[Alert],
+    replies: AlertReplies,
+    *,
+    pixels: Collection[str],
+    now: int,
+    filters: Mapping[str, str] = {},
 ) -> list[ShownCause]:
     """Return open alerts by cause. Those that users have taken care of come last."""
     causes = [
         ShownCause(
             cause=cause,
+            filters=filters,
             title=_title(cause),
             reason=_reason(cause),
             alerts=[

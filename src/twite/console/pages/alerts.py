@@ -1,6 +1,6 @@
 """The alerts page: open alerts by cause, their history, and users' replies to them."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import masked
+from twite.console.scope import known_names, scope_of
 from twite.console.table_view import table_view
 from twite.console.visible_alerts import PATH, affected_path, shown_causes, visible
 from twite.domain.alert import (
@@ -19,6 +20,7 @@ from twite.domain.alert import (
     Mute,
     mute_subject,
 )
+from twite.domain.destination import Destination
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.times import DAY, HOUR, spelled
 from twite.gateway.alerts.alert_store import read_replies
@@ -55,7 +57,7 @@ class AlertsPage:
     """The alerts page. `send_test` is None without a webhook."""
 
     state: StateStore
-    pixels: Collection[str]
+    destinations: Mapping[str, Destination]
     send_test: SendsTest | None
 
     @property
@@ -70,18 +72,29 @@ class AlertsPage:
         )
 
     async def _show(self, request: PageRequest) -> Response:
-        alerts = visible(await self.state.load(Alert), request.viewer.pixels)
+        scope = scope_of(request, self.destinations)
+        alerts = visible(await self.state.load(Alert), scope.seen)
         replies = await read_replies(self.state)
         open_alerts = [alert for alert in alerts if alert.resolved_at is None]
         past, further = self._past(request, alerts, replies)
         return request.page(
             "alerts/alerts.html",
             title="Alerts",
-            causes=shown_causes(open_alerts, replies, pixels=self.pixels, now=request.now),
+            causes=shown_causes(
+                open_alerts, replies, pixels=self.destinations.keys(), now=request.now
+            ),
             past=past,
             further=further,
             is_first=request.query.number("before") is None,
-            view=table_view(request, place="before"),
+            view=table_view(
+                request,
+                filters=[
+                    ("account", "Account", request.query.first("account")),
+                    ("pixel", "Pixel", request.query.first("pixel")),
+                ],
+                known=known_names(request, self.destinations),
+                place="before",
+            ),
             mutes=[(key, text) for key, (text, _) in MUTES.items()],
             may_reply=request.viewer.may(Role.OPERATOR),
             may_test=request.viewer.may(Role.OPERATOR) and request.viewer.pixels is None,
@@ -107,7 +120,7 @@ class AlertsPage:
             PastAlert(
                 alert=alert,
                 title=RULES[alert.kind].title,
-                path=affected_path(alert, self.pixels),
+                path=affected_path(alert, self.destinations.keys()),
                 acknowledgement=replies.acknowledgement(alert),
             )
             for alert in shown

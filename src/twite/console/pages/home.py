@@ -39,7 +39,7 @@ from twite.console.scope import ENDS, known_names, scope_of
 from twite.console.table_view import table_view
 from twite.console.time_chart import TimeChart
 from twite.console.time_range import minute_of, named
-from twite.console.visible_alerts import ShownCause, shown_causes, visible
+from twite.console.visible_alerts import ShownCause, alerts_path, shown_causes, visible
 from twite.domain.alert import Alert
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, total
@@ -98,7 +98,7 @@ class HomePage:
         # Reads begin together: each wait for the store's thread costs more than most of them.
         counted, causes, today, (backlog, paused, expected), (since, rate), charts = await gather(
             self._counts(scope),
-            self._causes(scope, request.now),
+            self._causes(request, scope),
             self.queries.answer(FlowsByPixelQuery(span=HOUR, since=_since_midnight(request))),
             self._backlog(scope, request.now),
             gather(
@@ -113,6 +113,9 @@ class HomePage:
             request, scope, counts, causes, traffic=today, backlog=backlog, by_pixel=by_pixel
         )
         traffic, latency, slots = charts
+        rows = _rows(request, accounts, known_names(request, self.destinations))
+        # The notice of the view says which pixel or account does not exist, or is hidden.
+        is_unknown = bool(_asked(request) and rows["view"].problems and not accounts)
         whole, pixels = total(counts), sorted({each.pixel for each in counts if each.pixel})
         pixel = scope.pixel or (pixels[0] if len(pixels) == 1 else "")
         return request.page(
@@ -120,6 +123,7 @@ class HomePage:
             title=_title(request),
             causes=causes[:MOST_CAUSES],
             further_causes=max(0, len(causes) - MOST_CAUSES),
+            alerts_path=alerts_path(_asked(request)),
             whole=whole,
             ends=[
                 (name, getattr(whole, name), tone, _all_path(request, scope, name, pixel, when))
@@ -132,8 +136,8 @@ class HomePage:
             problems_path=_problems_path(request),
             since=since,
             by_pixel=by_pixel,
-            view_pixel=pixel if by_pixel and pixel in self.destinations else "",
-            view_account=request.query.first("account"),
+            view_pixel=pixel if by_pixel and pixel in request.viewer.of(self.destinations) else "",
+            view_account="" if is_unknown else request.query.first("account"),
             is_alone=by_pixel and len(accounts) <= 1,
             sources=_source_rows(counts) if len(pixels) == 1 and len(counts) > 1 else [],
             listing_path=listing_path,
@@ -146,7 +150,8 @@ class HomePage:
             paused=paused,
             expected=[forecast for forecast in expected if forecast.pending],
             thresholds=(REFUSED_WARNS, REFUSED_URGENT),
-            **_rows(request, accounts, known_names(request, self.destinations)),
+            is_unknown=is_unknown,
+            **rows,
         )
 
     def _scope(self, request: PageRequest) -> tuple[QueryScope, bool]:
@@ -200,10 +205,16 @@ class HomePage:
             if scope.shows(each.pixel) and scope.source in (None, each.source)
         ]
 
-    async def _causes(self, scope: QueryScope, now: int) -> list[ShownCause]:
+    async def _causes(self, request: PageRequest, scope: QueryScope) -> list[ShownCause]:
         found, replies = await gather(self.state.load(Alert), read_replies(self.state))
         alerts = [alert for alert in visible(found, scope.seen) if alert.resolved_at is None]
-        return shown_causes(alerts, replies, pixels=self.destinations.keys(), now=now)
+        return shown_causes(
+            alerts,
+            replies,
+            pixels=self.destinations.keys(),
+            now=request.now,
+            filters=_asked(request),
+        )
 
     async def _rate(self, scope: QueryScope, now: int) -> float:
         """Return recent conversions that X accepted, by minute."""
