@@ -9,12 +9,16 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from console_stage import ConsoleStage
+from msgspec.structs import replace
 
 from fakes import MovingClock
 from twite.console import render
 from twite.console.pages.changes import StoreVersions
 from twite.domain.alert import Acknowledgement, Alert, AlertKind, Mute, mute_subject
+from twite.domain.history import ConversionCounts
+from twite.domain.replay_batch import ReplayBatch
 from twite.domain.stats.tally import FlowCounts
+from twite.gateway.operations import problem_keys
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery
 
@@ -38,8 +42,11 @@ class CountedQueries:
     """A store with one pixel's traffic, which counts its reads."""
 
     def __init__(self):
-        self.received = 0
+        self.received = self.held = 0
         self.reads = []
+
+    async def balance(self):
+        return [ConversionCounts(source="shop", pixel="o8z6j", held=self.held)]
 
     async def answer(self, query):
         self.reads.append(query)
@@ -55,8 +62,9 @@ class HeldState:
     def __init__(self):
         self.records = {}
 
-    async def load(self, kind, **_prefix):
-        return self.records.get(kind, ())
+    async def load(self, kind, prefix=""):
+        found = self.records.get(kind, ())
+        return [each for each in found if not prefix or each.subject.startswith(prefix)]
 
 
 @pytest.fixture
@@ -103,6 +111,51 @@ async def test_version_does_not_change_for_pixels_that_the_viewer_does_not_see(q
     after = [await versions.of(scope) for scope in (other, own)]
 
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("change", ["works on", "is cancelled", "mute"])
+async def test_replay_and_mute_of_a_problem_change_the_version(queries, state, change):
+    """Nothing is sent meanwhile, as if the pixel were paused."""
+    clock = MovingClock()
+    versions = StoreVersions(queries, state, clock)
+    scope = QueryScope(pixels=frozenset({"o8z6j"}))
+    batch = ReplayBatch(
+        id="replay",
+        at=1,
+        who="olga",
+        pixel="o8z6j",
+        event="",
+        reason="",
+        edit="{}",
+        confirmed_at=None,
+        total=2,
+        parts=2,
+    )
+    state.records[ReplayBatch] = [batch]
+    before = await versions.of(scope)
+
+    if change == "mute":
+        subject = problem_keys.mute_subject("0123456789ab")
+        state.records[Mute] = [Mute(subject=subject, until=clock.now() + 60_000, at=2, who="ada")]
+    else:
+        changes = {"works on": {"done": 1}, "is cancelled": {"cancelled_by": "ada"}}
+        state.records[ReplayBatch] = [replace(batch, **changes[change])]
+    await clock.advance(1_000)
+
+    assert await versions.of(scope) != before
+
+
+async def test_state_of_a_conversion_changes_the_version(queries, state):
+    """As when a user discards some: no request to X is sent."""
+    clock = MovingClock()
+    versions = StoreVersions(queries, state, clock)
+    scope = QueryScope(pixels=frozenset({"o8z6j"}))
+    before = await versions.of(scope)
+
+    queries.held = 1
+    await clock.advance(1_000)
+
+    assert await versions.of(scope) != before
 
 
 async def test_version_changes_every_minute(queries, state):

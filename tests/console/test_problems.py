@@ -18,6 +18,7 @@ from twite.domain.alert import Mute
 from twite.domain.cause import DeliveryCause
 from twite.domain.delivery import State
 from twite.domain.pause import Cause, Pause
+from twite.domain.people.users import Role
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import DAY
 from twite.stores.sqlite import SQLiteStore
@@ -310,6 +311,37 @@ async def test_muted_problem_is_listed_apart_for_all_users_until_it_ends(stage):
     assert (mute.who, mute.note, mute.until - mute.at) == ("olga", "the shop knows", DAY)
     assert (audited.what, audited.detail) == ("problem.mute", "for a day: the shop knows")
     assert key in problem_rows(again)
+
+
+async def test_operator_of_some_pixels_cannot_mute_a_problem_of_all(tmp_path):
+    stage = ConsoleStage(tmp_path)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    now = time.time_ns() // 1_000_000
+    entries = [
+        an_entry(pixel, index=index, pixel=pixel, held="404", cause=DeliveryCause.EVENT_UNKNOWN)
+        for index, pixel in enumerate(("o8z6j", "o6dkt"))
+    ]
+    await store.record(a_submission(*entries, received_at=now))
+    await store.close()
+    await stage.start(people={"cleo": (Role.OPERATOR, ["o6dkt"]), "olga": (Role.ADMIN, None)})
+    cleo, olga = await stage.signed_in("cleo"), await stage.signed_in("olga")
+    key = await problem_key(cleo, "X does not know the event")
+    fields = {"for": "1d", "note": "bolt's shop knows"}
+
+    refused = await cleo.post(f"{PROBLEMS}/{key}/mute", fields)
+    by_all = (await olga.get(f"{PROBLEMS}/{key}")).text
+    await olga.post(f"{PROBLEMS}/{key}/mute", fields)
+    unmuted = await cleo.post(f"{PROBLEMS}/{key}/unmute")
+    pages = [(await cleo.get(path)).text for path in (PROBLEMS, f"{PROBLEMS}/{key}")]
+
+    await stage.stop()
+    assert (refused.status, unmuted.status) == (403, 403)
+    assert "Muted by" not in by_all
+    for page in pages:
+        assert "Muted" in page
+        assert "bolt" not in page
+        assert "olga" not in page
+        assert "/unmute" not in page
 
 
 async def test_viewer_can_neither_mute_nor_plan(stage):

@@ -11,6 +11,7 @@ from problem_pages import LEFT, problem_key, worked_off
 from builders import a_submission, an_entry
 from twite.domain.cause import DeliveryCause
 from twite.domain.pause import Cause, Pause
+from twite.domain.people.users import Role
 from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,6 +53,42 @@ async def test_plan_that_changes_nothing_says_that_x_would_refuse_again(stage):
     assert "<button>Send 3 again unchanged: the cause at X is corrected</button>" in same
     assert FUTILE not in currency
     assert '<button class="main">Send 3 again</button>' in currency
+
+
+async def test_operator_of_several_pixels_follows_and_cancels_a_replay_of_them(tmp_path):
+    stage = ConsoleStage(tmp_path)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    now = time.time_ns() // 1_000_000
+    pixels = ("o8z6j", "o6dkt")
+    for pixel in pixels:
+        await store.put([Pause(pixel=pixel, since=now, cause=Cause.USER, reason="by hand")])
+    entries = [
+        an_entry(pixel, index=index, pixel=pixel, held="404", cause=DeliveryCause.EVENT_UNKNOWN)
+        for index, pixel in enumerate(pixels)
+    ]
+    await store.record(a_submission(*entries, received_at=now))
+    await store.close()
+    await stage.start(
+        people={
+            "ada": (Role.ADMIN, None),
+            "both": (Role.OPERATOR, [*pixels]),
+            "cleo": (Role.OPERATOR, ["o6dkt"]),
+        }
+    )
+    both, cleo = await stage.signed_in("both"), await stage.signed_in("cleo")
+    key = await problem_key(both, "X does not know the event")
+    form = {"problem": key, "which": "all", "currency": "GBP"}
+
+    place = (await both.post(f"{PROBLEMS}/replays", form)).location
+    page = await worked_off(both, place)
+    hidden = await cleo.get(place)
+    listed = [place in (await person.get(PROBLEMS)).text for person in (both, cleo)]
+    cancelled = await both.post(f"{place}/cancel")
+
+    await stage.stop()
+    assert "of <code>o6dkt o8z6j</code>" in page
+    assert (hidden.status, cancelled.status) == (404, 303)
+    assert listed == [True, False]
 
 
 async def test_edit_that_has_no_effect_changes_nothing(stage):

@@ -36,11 +36,7 @@ class LatestReplays:
 
     async def batches(self, request: PageRequest) -> list[ReplayBatch]:
         seen = request.viewer.pixels
-        return [
-            batch
-            for batch in await self.replay_records.latest()
-            if seen is None or batch.pixel in seen
-        ]
+        return [each for each in await self.replay_records.latest() if each.is_within(seen)]
 
     async def listed(self, request: PageRequest) -> Sequence[ListedReplay]:
         return [

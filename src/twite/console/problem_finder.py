@@ -98,6 +98,12 @@ class ProblemFinder:
             for mute in await self.state.load(Mute, prefix=mute_subject(""))
             if mute.until > request.now
         }
+        if request.viewer.pixels is not None:
+            # The note may be about others' pixels.
+            mutes = {
+                subject: msgspec.structs.replace(mute, who="", note="")
+                for subject, mute in mutes.items()
+            }
         return [
             msgspec.structs.replace(problem, mute=mutes.get(mute_subject(problem.key)))
             for problem in found

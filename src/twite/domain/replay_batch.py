@@ -1,5 +1,6 @@
 """Replays that users start: a batch of dead and held deliveries, which Twite works off in parts."""
 
+from collections.abc import Collection
 from enum import StrEnum
 
 import msgspec
@@ -22,10 +23,11 @@ def first_id(at: int) -> str:
 class ReplayBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A replay that `who` started at a time (`at`, ms), and its progress.
 
-    `pixel`, `event` and `reason` are those of the problem, "" if there are several; `edit` is an
-    Edit of `gateway.operations.edit` as JSON; `confirmed_at` is when the user confirmed that X may
-    count some of them twice. `done` of its `parts` are worked off: `moved`
-    deliveries were queued. A cancelled replay has `taken_back` those that were not sent.
+    `pixel` has the pixels of its deliveries, separated by blanks; `event` and `reason` are those of
+    the problem, "" if there are several; `edit` is an Edit of `gateway.operations.edit` as JSON;
+    `confirmed_at` is when the user confirmed that X may count some of them twice. `done` of its
+    `parts` are worked off: `moved` deliveries were queued. A cancelled replay has `taken_back`
+    those that were not sent.
     """
 
     id: str
@@ -43,6 +45,11 @@ class ReplayBatch(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None = None
     cancelled_by: str = ""
     taken_back: int = 0
+
+    def is_within(self, pixels: Collection[str] | None) -> bool:
+        """Return whether all its deliveries are of some pixels; None means all pixels."""
+        own = self.pixel.split()
+        return pixels is None or (bool(own) and set(own) <= set(pixels))
 
 
 class ReplayPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,9 +12,11 @@ from starlette.responses import Response, StreamingResponse
 
 from twite.console.page import PageRequest, PageRoute
 from twite.console.visible_alerts import visible
-from twite.domain.alert import Alert
+from twite.domain.alert import Alert, Mute
+from twite.domain.replay_batch import ReplayBatch
 from twite.domain.times import MINUTE
 from twite.gateway.alerts.alert_store import read_replies
+from twite.gateway.operations.problem_keys import MUTED
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.queries import AttemptsQuery, FlowsQuery, Queries
@@ -129,8 +131,9 @@ class StoreVersions:
     """The versions of what the viewers see of the store, each read at most once a second.
 
     A version changes when a conversion arrives, with any outcome, when a request to X ends, when an
-    alert opens, changes or resolves, when a user replies to it, and every minute. The store is
-    read, so changes by other gateways are seen, too.
+    alert opens, changes or resolves, when a user replies to it or mutes a problem, when a replay
+    goes on, when conversions change their state, and every minute. The store is read, so changes by
+    other gateways are seen, too.
     """
 
     def __init__(self, queries: Queries, state: StateReader, clock: Clock) -> None:
@@ -159,7 +162,15 @@ class StoreVersions:
         attempts = await self._queries.answer(AttemptsQuery(since=minute))
         # Only of the pixels that the viewer sees: others' traffic must not show.
         seen = sorted((pixel, tried) for pixel, tried in attempts.items() if scope.shows(pixel))
-        parts = msgspec.msgpack.encode((minute, flows, seen, await self._alerts(scope)))
+        counts = [each for each in await self._queries.balance() if scope.shows(each.pixel)]
+        replays = [
+            (batch.id, batch.done, batch.cancelled_by)
+            for batch in await self._state.load(ReplayBatch)
+            if batch.is_within(scope.pixels)
+        ]
+        mutes = await self._state.load(Mute, prefix=MUTED)
+        alerts = await self._alerts(scope)
+        parts = msgspec.msgpack.encode((minute, flows, seen, counts, replays, mutes, alerts))
         return blake2b(parts, digest_size=_DIGEST_SIZE).hexdigest()
 
     async def _alerts(self, scope: QueryScope) -> list[object]:

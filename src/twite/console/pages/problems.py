@@ -229,6 +229,7 @@ class ProblemsPage:
             divisors=DIVISORS,
             droppable=DROPPABLE,
             mutes=[(name, title) for name, (title, _) in MUTES.items()],
+            may_mute=request.viewer.may(Role.OPERATOR) and request.viewer.pixels is None,
             chart=trend_chart(request, problem),
         )
 
@@ -259,6 +260,7 @@ class ProblemsPage:
         return [*await self.queries.answer(RejectionsQuery(rejection_query=wanted))]
 
     async def _mute(self, request: PageRequest) -> Response:
+        _require_all_pixels(request)
         key, form = request.part("problem"), request.form
         problem = await self._existing(request)
         there = f"{PATH}/{key}{problem_filter(request, self.destinations).query}"
@@ -282,6 +284,7 @@ class ProblemsPage:
         return request.back_to(there, message=f"Muted {title}.")
 
     async def _unmute(self, request: PageRequest) -> Response:
+        _require_all_pixels(request)
         key = request.part("problem")
         problem = await self._existing(request)
         audit_event = request.audit_event(AuditAction.PROBLEM_UNMUTE, problem.remedy.what)
@@ -297,6 +300,16 @@ def _no_problem(key: str) -> str:
     if key == "plan":
         return "A plan is not kept. Make it again from its problem."
     return "No problem has this address. Open it from the list of problems."
+
+
+def _require_all_pixels(request: PageRequest) -> None:
+    """Refuse a viewer of some pixels: a mute covers a problem on all of them."""
+    if request.viewer.pixels is not None:
+        raise AccessDenied(
+            403,
+            "Not for users of some pixels",
+            "A mute covers all pixels. Ask somebody who sees all of them.",
+        )
 
 
 def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:

@@ -211,8 +211,7 @@ class ReplaysPage:
 
     async def _batch(self, request: PageRequest) -> ReplayBatch:
         batch = await self.replays.records.find(request.part("replay"))
-        seen = request.viewer.pixels
-        if batch is None or (seen is not None and batch.pixel not in seen):
+        if batch is None or not batch.is_within(request.viewer.pixels):
             raise AccessDenied(404, "No such replay", "Replays are kept for 30 days.")
         return batch
 

@@ -72,7 +72,7 @@ def new_replay(
         id=id_,
         at=now,
         who=who,
-        pixel=_only(history.pixel for history in histories),
+        pixel=" ".join(sorted({history.pixel for history in histories})),
         event=_only(history.event for history in histories),
         reason=_only(history.reason or "" for history in histories),
         edit=msgspec.json.encode(edit).decode(),
