@@ -59,7 +59,8 @@ def test_repeated_lines_are_counted_once_for_each_repetition():
 
 
 def test_calls_of_a_gateway_are_counted():
-    post, _, _, delivered, locked = house.calls_of(house.ROOT, shops=1).values()
+    # Under load, the first shop counts work of the start.
+    post, _, _, delivered, locked = house.calls_of(house.ROOT, shops=2).values()
 
     # A delivery of one conversion takes more calls than to accept it.
     assert 50 < calls(post) < calls(delivered) / 2 < calls(locked)
