@@ -259,6 +259,23 @@ def test_tool_without_a_store_is_an_error_of_one_line(shop):
     assert "the database does not exist yet" in text_of(result)
 
 
+@pytest.mark.parametrize("user", ["", "shop@", "shop:S3cret@", "shop%40corp.example:S3cret@"])
+async def test_database_server_that_cannot_be_reached_is_named_by_its_host(shop, user):
+    url = f"postgresql://{user}db.shop.invalid/twite"
+    shop.write_text(f'[store]\nurl = "{url}"\n{shop.read_text()}')
+
+    with pytest.raises(ToolRefused) as refused:
+        await called(shop, "accounting", {})
+    found = json.loads(await called(shop, "run_checks", {}))["findings"]
+
+    assert str(refused.value).startswith("postgresql://db.shop.invalid/twite: ")
+    (failed,) = [
+        each["found"] for each in found if each["status"] == "failed" and each["topic"] == "store"
+    ]
+    assert "postgresql://db.shop.invalid/twite" in failed
+    assert "S3cret" not in f"{refused.value}{found}"
+
+
 def test_only_the_protocol_is_on_standard_output(shop):
     messages = [
         {"id": 1, "method": "initialize", "params": {

@@ -15,7 +15,7 @@ from any_results import ACCOUNT, an_account, some_days
 from builders import NOW, a_conversion, a_submission, an_entry
 from canaries import EMAIL, NAME, PHONE, SPELLINGS, found_in
 from twite.cli.mcp.tools import TOOLS, ToolRefused, called
-from twite.domain.alert import Alert, AlertKind
+from twite.domain.alert import Acknowledgement, Alert, AlertKind
 from twite.domain.cause import DeliveryCause
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
@@ -103,6 +103,8 @@ async def _filled(path: str) -> list[str]:
             receipts.append(await _kept(store, str(uuid4()), part))
             receipts.append(await _joined(store, str(uuid4()), part, now))
         await store.put([_alert(number, said) for number, said in enumerate(SAID)])
+        # An email may be the name of a user.
+        await store.put([Acknowledgement(alert="alert-0", at=NOW, who=EMAIL)])
         await put_account(store, _account(now))
         await put_days(store, ACCOUNT, some_days(now))
     finally:

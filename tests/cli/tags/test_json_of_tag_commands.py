@@ -59,3 +59,14 @@ def test_command_of_tags_prints_what_its_schema_says(command, folder, words):
     assert [each for each in documents(out) if each in ([], {})] == []
     assert documents(out), err
     assert problems(words, out) == []
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_preview_without_a_gateway_is_an_error_of_one_line(command, tmp_path, option):
+    config = settings_in(tmp_path)
+
+    code, out, err = command("tag", "preview", "--config", str(config), *option)
+
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: no gateway is running on ")
+    assert len(err.splitlines()) == 1

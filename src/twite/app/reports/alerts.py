@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from twite.app.monitoring import read_alerts
-from twite.app.reports.text import shown
+from twite.app.reports.text import own_words, shown
 from twite.config.settings import Settings
 from twite.domain.alert import RULES, Alert, AlertReplies
 from twite.domain.times import spelled
@@ -61,7 +61,7 @@ def _alert_report(alert: Alert, replies: AlertReplies, *, now: int) -> AlertRepo
         reason=shown(alert.reason),
         opened_at=spelled(alert.opened_at),
         reported=alert.unsent_phase is None,
-        acknowledged_by=None if acknowledged is None else acknowledged.who,
+        acknowledged_by=None if acknowledged is None else own_words(acknowledged.who),
         muted_until=None if mute is None else spelled(mute.until),
         fix=RULES[alert.kind].fix,
         help=page_of(alert.kind),

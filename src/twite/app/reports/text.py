@@ -1,5 +1,6 @@
 """Texts from outside, as reports show them."""
 
+import re
 from typing import Final
 
 from twite.domain.normalize import visible
@@ -9,6 +10,8 @@ from twite.redaction.scrub_text import without_persons
 
 LONGEST: Final = 300
 LONGEST_OWN: Final = 1_000
+# The user in the URL of a database: with the host, it looks like an email.
+_USER: Final = re.compile(r"(?<=://)[^\s/?#@]+@")
 
 
 def shown(text: str) -> str:
@@ -22,8 +25,13 @@ def shown_name(text: str) -> str:
 
 
 def own_words(text: str) -> str:
-    """Hide persons in a sentence of Twite itself, such as one with a path of the settings."""
-    return _cut(visible(without_persons(text)).replace("\n", " "), longest=LONGEST_OWN)
+    """Hide persons in a sentence of Twite itself, such as one with a path of the settings.
+
+    A URL loses its user, so that its host is shown.
+    """
+    return _cut(
+        visible(without_persons(_USER.sub("", text))).replace("\n", " "), longest=LONGEST_OWN
+    )
 
 
 def shown_id(text: str) -> str:

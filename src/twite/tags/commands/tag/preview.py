@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from twite.app.control_client import client_of, running
+from twite.app.control_client import running_gateway
 from twite.app.store_access import engine_of
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, prints, who
@@ -61,10 +61,6 @@ def preview(
 
 
 async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
-    found = running(settings.store.gateway_file)
-    if found is None:
-        printing.complain("No gateway runs with these settings. Start it with twite serve.")
-        raise typer.Exit(1)
     audit_event = AuditEvent(
         at=int(time.time() * 1_000),
         who=who(),
@@ -72,7 +68,7 @@ async def _follow(settings: Settings, *, nothing: bool, as_json: bool) -> None:
         subject="",
         detail="sends nothing" if nothing else "sends",
     )
-    async with client_of(found) as client:
+    async with running_gateway(settings) as client:
 
         async def ask(do: PreviewAction, session: str = "") -> PreviewState | None:
             command = PreviewCommand(
