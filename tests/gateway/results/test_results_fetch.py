@@ -151,9 +151,11 @@ async def test_failed_or_expired_job_is_made_again(switch):
     assert await stage.figures() == stage.x.truth()
 
 
-async def test_jobs_that_never_succeed_are_given_up_and_planned_again_the_next_day():
-    stage = FetchStage("job_outcome=failed")
-    planted(stage, ago=20)
+@pytest.mark.parametrize("history", [30, 60])
+async def test_jobs_that_never_succeed_are_given_up_and_planned_again_the_next_day(history):
+    stage = FetchStage("job_outcome=failed", history=history)
+    for ago in range(20, history, 10):
+        planted(stage, ago=ago, number=str(ago))
     await stage.run()
     problems = set()
     for _ in range(8):
@@ -161,15 +163,52 @@ async def test_jobs_that_never_succeed_are_given_up_and_planned_again_the_next_d
         await stage.run()
         problems.add((await stage.account()).problem)
     assert (await stage.account()).jobs == ()
-    assert (
-        "6 jobs of older days failed 5 times, and will be repeated within a day. The last time, X "
-        "reported it as failed"
-    ) in problems
+    assert any(
+        "jobs of older days failed 5 times, and will be repeated within a day. The last time, X "
+        "reported it as failed" in problem
+        for problem in problems
+    )
 
     stage.x.judge.switches = replace(stage.x.judge.switches, job_outcome="success")
     await stage.pass_time(25 * HOUR)
 
     assert await stage.figures() == stage.x.truth()
+
+
+async def test_days_whose_jobs_failed_for_weeks_are_fetched_though_older_than_the_history():
+    stage = FetchStage("job_outcome=failed", history=60)
+    planted(stage, ago=55)
+    await stage.pass_time(14 * DAY)
+
+    stage.x.judge.switches = replace(stage.x.judge.switches, job_outcome="success")
+    await stage.pass_time(25 * HOUR)
+
+    assert await stage.figures() == stage.x.truth()
+    assert all(day.fetched_at for day in (await stage.days()).values())
+
+
+async def test_history_is_planned_again_after_x_refused_a_part_of_it():
+    stage = FetchStage(history=90)
+    for ago in (1, 20, 40, 55, 80):
+        planted(stage, ago=ago, number=str(ago))
+    ask, parts = stage.x.ask, []
+
+    async def ask_with_a_refusal(inquiry):
+        if ACTIVE in inquiry.url:
+            parts.append(inquiry)
+            if len(parts) == 3:  # after the last days, and the first part of the history
+                stage.x.faults.append((ACTIVE, 403, {}))
+        return await ask(inquiry)
+
+    stage.x.ask = ask_with_a_refusal
+    await stage.run()
+    refused = await stage.account()
+
+    await stage.pass_time(2 * HOUR)
+
+    assert "has no access" in refused.problem
+    assert await stage.figures() == stage.x.truth()
+    assert all(day.fetched_at for day in (await stage.days()).values())
 
 
 async def test_no_more_jobs_are_created_than_x_processes():

@@ -45,7 +45,7 @@ from twite.gateway.x_account.ads_statistics import (
     TooManyJobs,
 )
 
-# No older day is fetched again.
+# No older day is fetched again, once it was.
 LAST_DAYS: Final = 30
 # How many files are read before their figures are stored.
 _STORED_TOGETHER: Final = 10
@@ -101,10 +101,9 @@ class BackFill:
         `window` has the days that were just fetched.
         """
         history, zone = self._basis.history, zone_of(account.zone)
-        count = min(max(history, LAST_DAYS), MOST_ACTIVE_DAYS)
         days = [
             (ago, day)
-            for ago, day in enumerate(reversed(days_until(now, count, zone)))
+            for ago, day in enumerate(reversed(days_until(now, MOST_ACTIVE_DAYS, zone)))
             if day not in window and day.start >= account.zone_since
         ]
         stored = await self._days.all(day for _, day in days)
@@ -112,7 +111,7 @@ class BackFill:
             day
             for ago, day in days
             if (
-                ago < LAST_DAYS and _is_unsettled(stored[day.day], day)
+                _is_due(stored[day.day], day, is_late=ago < LAST_DAYS)
                 if day.day in stored
                 else ago < history
             )
@@ -263,6 +262,11 @@ def campaigns_in(active: Sequence[ActiveCampaign], start: int, end: int) -> list
 def most_unreadable(texts: Iterable[str]) -> tuple[str, ...]:
     """Return each text once, up to a limit."""
     return tuple(dict.fromkeys(texts))[:MOST_UNREADABLE]
+
+
+def _is_due(stored_day: ResultDay, day: AccountDay, *, is_late: bool) -> bool:
+    """Return whether a day must be fetched: at any age if it never was."""
+    return not stored_day.fetched_at or (is_late and _is_unsettled(stored_day, day))
 
 
 def _is_unsettled(stored_day: ResultDay, day: AccountDay) -> bool:
