@@ -22,6 +22,7 @@ def a_body(*codes):
         (403, a_body("UNAUTHORIZED_CLIENT_APPLICATION"), RefusalReason.APP_UNAPPROVED),
         (403, a_body("ACCOUNT_NOT_FOUND"), RefusalReason.NO_ROLE),
         (404, a_body("NOT_FOUND"), RefusalReason.NO_ROLE),
+        (404, a_body("CAMPAIGN_NOT_FOUND"), RefusalReason.NOT_LIKE_THAT),
         (404, a_body("WEB_EVENT_TAG_NOT_FOUND"), RefusalReason.NO_EVENT),
         (400, a_body("INVALID_PARAMETER"), RefusalReason.NOT_LIKE_THAT),
         (418, b"", RefusalReason.NOT_LIKE_THAT),

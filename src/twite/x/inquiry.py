@@ -7,7 +7,8 @@ What must be corrected after an error of the Ads API:
 
     401                      the credentials, or this machine's clock
     403                      the app, or the account
-    404                      the account or the event: it does not exist, or is not this user's
+    404                      the account, the event or the ad: it does not exist, or is not this
+                             user's
     other 4xx                the parameters
 """
 
@@ -102,6 +103,8 @@ def refusal(status: int, body: bytes) -> InquiryRefusal:
         why = RefusalReason.APP_UNAPPROVED
     elif spec.WEB_EVENT_TAG_NOT_FOUND in codes:
         why = RefusalReason.NO_EVENT
+    elif codes & spec.ADS_NOT_FOUND:
+        why = RefusalReason.NOT_LIKE_THAT
     elif status in {403, 404}:
         # Two of X's pages list a missing account under 403. [conflict, FUND and GH]
         why = RefusalReason.NO_ROLE

@@ -78,6 +78,9 @@ TOO_MANY_REQUESTS: Final = "TOO_MANY_REQUESTS"
 INTERNAL_ERROR: Final = "INTERNAL_ERROR"
 SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
 WEB_EVENT_TAG_NOT_FOUND: Final = "WEB_EVENT_TAG_NOT_FOUND"
+ADS_NOT_FOUND: Final = frozenset(
+    {"CAMPAIGN_NOT_FOUND", "LINE_ITEM_NOT_FOUND", "FUNDING_INSTRUMENT_NOT_FOUND"}
+)
 
 # The exact messages, [doc WEB] unless noted. Words in braces are replaced, for example by the
 # refused value.

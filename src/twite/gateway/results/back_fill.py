@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from twite.domain.errors import OperatorError
+from twite.domain.errors import OperatorError, RefusedByX
 from twite.domain.plural import plural
 from twite.domain.results.account import MOST_TRIES, JobStatus, ResultsAccount, ResultsJob
 from twite.domain.results.account_days import (
@@ -44,9 +44,15 @@ from twite.gateway.x_account.ads_statistics import (
     JobFileMissing,
     TooManyJobs,
 )
+from twite.redaction.mask_text import without_echoes
+from twite.x.inquiry import RefusalReason
 
 # No older day is fetched again, once it was.
 LAST_DAYS: Final = 30
+# Reasons to refuse all requests of an account. Others may concern one campaign or placement.
+_OF_ACCOUNT: Final = frozenset(
+    {RefusalReason.TOKEN_REFUSED, RefusalReason.APP_UNAPPROVED, RefusalReason.NO_ROLE}
+)
 # How many files are read before their figures are stored.
 _STORED_TOGETHER: Final = 10
 
@@ -164,10 +170,15 @@ class BackFill:
                 created = await self._ask.new_job(_request(job, days, granularity, zone))
             except TooManyJobs:
                 break
-            processing += 1
-            jobs[place] = msgspec.structs.replace(
-                job, id=created.id, status=JobStatus.PROCESSING, granularity=granularity
-            )
+            except RefusedByX as refused:
+                if is_of_account(refused):
+                    raise
+                jobs[place] = job.again(fault_of_refusal(refused))
+            else:
+                processing += 1
+                jobs[place] = msgspec.structs.replace(
+                    job, id=created.id, status=JobStatus.PROCESSING, granularity=granularity
+                )
             await self._keep(account, jobs)
 
     async def _collect(
@@ -226,6 +237,15 @@ class BackFill:
                 wait_until=0,
             ),
         )
+
+
+def is_of_account(refused: RefusedByX) -> bool:
+    """Return whether X would refuse all requests of the account."""
+    return refused.why in _OF_ACCOUNT
+
+
+def fault_of_refusal(refused: RefusedByX) -> str:
+    return without_echoes(refused.reason)
 
 
 def zone_of(name: str) -> ZoneInfo:
