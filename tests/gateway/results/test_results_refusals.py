@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from results_stage import JOBS, STATS, FetchStage, planted
-from twite.domain.times import HOUR, MINUTE
+from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.transport import Response
 
 NO_CAMPAIGN = b'{"errors":[{"code":"CAMPAIGN_NOT_FOUND","message":"c9 was not found"}]}'
@@ -59,6 +59,34 @@ async def test_refused_job_does_not_block_the_others(status, body, words):
     await stage.pass_time(25 * HOUR)
 
     assert await stage.figures() == stage.x.truth()
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, NO_CAMPAIGN), (400, b""), (200, b"[]")])
+async def test_refused_figures_do_not_stop_those_of_others(status, body):
+    stage = FetchStage(history=60)
+    for number, ago in enumerate((1, 20, 40)):
+        planted(stage, ago=ago, number=str(number))
+    planted(stage, ago=1, number="lost", placement="SPOTLIGHT")
+    refused = RefusedPlacement(stage, STATS, status=status, body=body)
+
+    await stage.run()
+    problem = (await stage.account()).problem
+    await stage.pass_time(2 * DAY)
+
+    figures, days = await stage.figures(), await stage.days()
+    assert figures.keys() == stage.x.truth().keys()
+    assert figures["2026-11-28", "c1"][0] == 1
+    assert not days["2026-11-28"].fetched_at
+    assert days["2026-10-20"].fetched_at
+    assert problem.startswith("figures of 2026-11-28 to 2026-11-28 are missing, and are asked for")
+    assert "X" in problem.rpartition(":")[2]
+
+    refused.is_on = False
+    await stage.pass_time(DAY)
+
+    assert await stage.figures() == stage.x.truth()
+    assert (await stage.account()).problem == ""
+    assert all(day.fetched_at for day in (await stage.days()).values())
 
 
 async def test_refused_credentials_are_no_fault_of_a_job():

@@ -221,7 +221,8 @@ class BackFill:
         """Store the jobs. A daily fetch plans the days of those that were given up again."""
         given_up = [job for job in jobs if job.is_given_up]
         is_over = all(job.status is JobStatus.DONE or job.is_given_up for job in jobs)
-        problem = ""
+        # The problem of a wait is over, and that of a fetch is not.
+        problem = "" if account.wait_until else account.problem
         if given_up:
             problem = (
                 f"{plural(len(given_up), 'job')} of older days failed {MOST_TRIES} times, and will "

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from twite.domain.destination import LONGEST_X_WAIT, Destination, OAuthKeys
-from twite.domain.errors import OperatorError, XUnanswering
+from twite.domain.errors import OperatorError, RefusedByX, XUnanswering
 from twite.domain.results.account import ResultsAccount
 from twite.domain.results.account_days import AccountDay, blocks, days_until, granularity_of
 from twite.domain.results.stats_request import MOST_DAYS
@@ -25,6 +25,8 @@ from twite.gateway.results.back_fill import (
     BackFill,
     FetchBasis,
     campaigns_in,
+    fault_of_refusal,
+    is_of_account,
     most_unreadable,
     parts_of,
     zone_of,
@@ -145,11 +147,18 @@ class ResultsFetch:
         ]
         window = days[-(DAILY_DAYS if is_daily else HOURLY_DAYS) :]
         unreadable: dict[str, None] = {}
+        problem, refused_days = "", set[AccountDay]()
         if window:
             active = await self._ask.active(start=window[0].start, end=min(window[-1].end, now))
             for block in blocks(_changed(days, active), most=MOST_DAYS):
-                await self._fetch_block(block, active, zone, unreadable)
-        await self._days.add(window, fetched_at=now)
+                fault = await self._fetch_block(block, active, zone, unreadable)
+                if fault:
+                    refused_days.update(block)
+                    problem = (
+                        f"figures of {block[0].day} to {block[-1].day} are missing, and are asked "
+                        f"for again: {fault}"
+                    )
+        await self._days.add([day for day in window if day not in refused_days], fetched_at=now)
         if is_daily and not account.jobs:
             account = await self._back_fill.planned(account, window, now=now)
         kept = [day for day in days if day.start >= now - self._basis.history_kept]
@@ -163,7 +172,7 @@ class ResultsFetch:
             hourly_at=now,
             daily_at=now if is_daily else account.daily_at,
             wait_until=0,
-            problem="",
+            problem=problem,
             # Files of jobs are read at any hour, so what they contain is remembered for a day.
             unreadable=most_unreadable([*(() if is_daily else account.unreadable), *unreadable]),
         )
@@ -177,17 +186,28 @@ class ResultsFetch:
         active: Sequence[ActiveCampaign],
         zone: ZoneInfo,
         unreadable: dict[str, None],
-    ) -> None:
-        """Fetch and store the days of one request."""
+    ) -> str:
+        """Fetch and store some days. Return why X refused a part of them, "" if it did not.
+
+        Such days do not count as fetched.
+        """
         now = self._clock.now()
         granularity = granularity_of(block, now=now, zone=zone)
         cells = NewCells(block)
         cells.active.update(_changed(block, active))
+        fault = ""
         for part in parts_of(active, block[0].start, block[-1].end):
-            read = await self._ask.stats(part.request(block, granularity, zone))
+            try:
+                read = await self._ask.stats(part.request(block, granularity, zone))
+            except RefusedByX as refused:
+                if is_of_account(refused):
+                    raise
+                fault = fault_of_refusal(refused)
+                continue
             unreadable |= dict.fromkeys(read.unreadable)
             cells.add(read)
-        await self._days.merge(cells, fetched_at=now)
+        await self._days.merge(cells, fetched_at=0 if fault else now)
+        return fault
 
 
 def _is_ahead(until: int, now: int) -> bool:
