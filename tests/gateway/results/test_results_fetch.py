@@ -151,6 +151,27 @@ async def test_failed_or_expired_job_is_made_again(switch):
     assert await stage.figures() == stage.x.truth()
 
 
+async def test_job_that_x_does_not_finish_within_a_day_is_made_again():
+    stage = FetchStage("job_seconds=100000000")
+    planted(stage, ago=20)
+    await stage.run()
+    for _ in range(23):
+        await stage.clock.advance(HOUR)
+        await stage.run()
+    assert {job.tries for job in (await stage.account()).jobs} == {0}
+
+    stage.x.judge.switches = replace(stage.x.judge.switches, job_seconds=1)
+    await stage.clock.advance(HOUR)
+    await stage.run()
+    jobs = (await stage.account()).jobs
+    assert {(job.tries, job.fault) for job in jobs} == {(1, "X had not finished it after 24 hours")}
+    await stage.clock.advance(MINUTE)
+    await stage.run()
+
+    assert (await stage.account()).jobs == ()
+    assert await stage.figures() == stage.x.truth()
+
+
 @pytest.mark.parametrize("history", [30, 60])
 async def test_jobs_that_never_succeed_are_given_up_and_planned_again_the_next_day(history):
     stage = FetchStage("job_outcome=failed", history=history)

@@ -42,8 +42,8 @@ class JobStatus(StrEnum):
 class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job for older days: `start <= time < end` (ms).
 
-    `id` is X's, and `granularity` that of its figures, once it is created. `fault` is why it was
-    last created anew.
+    `id` is X's, `granularity` that of its figures, and `created_at` the time (ms), once it is
+    created. `fault` is why it was last created anew.
     """
 
     campaigns: tuple[str, ...]
@@ -56,6 +56,7 @@ class ResultsJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 0
     granularity: Granularity = Granularity.DAY
     fault: str = ""
+    created_at: int = 0
 
     def again(self, fault: str) -> "ResultsJob":
         """Return the job to be created anew, after it failed or expired."""

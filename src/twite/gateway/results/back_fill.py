@@ -31,7 +31,7 @@ from twite.domain.results.stats_request import (
     JobReport,
     StatsRequest,
 )
-from twite.domain.times import DAY, LATEST, moment
+from twite.domain.times import DAY, HOUR, LATEST, moment
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import StateStore
@@ -53,6 +53,8 @@ LAST_DAYS: Final = 30
 _OF_ACCOUNT: Final = frozenset(
     {RefusalReason.TOKEN_REFUSED, RefusalReason.APP_UNAPPROVED, RefusalReason.NO_ROLE}
 )
+# X does not document how long a job takes; one that takes longer is created anew.
+_LONGEST_JOB: Final = DAY
 # How many files are read before their figures are stored.
 _STORED_TOGETHER: Final = 10
 
@@ -177,7 +179,11 @@ class BackFill:
             else:
                 processing += 1
                 jobs[place] = msgspec.structs.replace(
-                    job, id=created.id, status=JobStatus.PROCESSING, granularity=granularity
+                    job,
+                    id=created.id,
+                    status=JobStatus.PROCESSING,
+                    granularity=granularity,
+                    created_at=self._clock.now(),
                 )
             await self._keep(account, jobs)
 
@@ -197,7 +203,7 @@ class BackFill:
         for place in places:
             job = jobs[place]
             report = reports.get(job.id)
-            fault = _fault_of(report, self._clock.now())
+            fault = _fault_of(job, report, self._clock.now())
             if report is None or fault:
                 jobs[place] = job.again(fault)
                 continue
@@ -307,13 +313,17 @@ def _days_between(start: int, end: int, zone: ZoneInfo) -> list[AccountDay]:
     return [day for day in days_until(end - 1, count, zone) if day.start >= start]
 
 
-def _fault_of(report: JobReport | None, now: int) -> str:
+def _fault_of(job: ResultsJob, report: JobReport | None, now: int) -> str:
     """Return why a job must be created anew; "" if it need not."""
     if report is None:
         return "X did not know the job"
     if report.is_failed:
         return "X reported it as failed"
-    return "it had expired" if _is_past(report.expires_at, now) else ""
+    if _is_past(report.expires_at, now):
+        return "it had expired"
+    is_ready = report.is_done and report.url is not None
+    is_stuck = not is_ready and now >= job.created_at + _LONGEST_JOB
+    return f"X had not finished it after {_LONGEST_JOB // HOUR} hours" if is_stuck else ""
 
 
 def _is_past(text: str | None, now: int) -> bool:
