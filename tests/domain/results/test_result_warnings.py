@@ -121,7 +121,25 @@ def test_none_attributed_is_silent_without_spend_deliveries_or_settled_days(days
 
 
 def test_null_for_all_entities_is_not_taken_for_none_attributed():
-    assert kinds(a_basis(*settled(attributed=None))) == [AlertKind.RESULTS_NOT_SERVED]
+    (warning,) = warnings_of(a_basis(*settled(attributed=None)))
+
+    assert warning.kind is AlertKind.RESULTS_NOT_SERVED
+    assert warning.fact == (
+        "for 3 days, X served no figures of conversions for any of 1 campaign that spent. Of "
+        "these days, Twite delivered 30 conversions"
+    )
+    assert "the signed-in user may see them" in warning.fix
+    assert "X attributed none of the delivered conversions" in warning.fix
+
+
+@pytest.mark.parametrize("changes", [{"spend": 5_000_000}, {"spend": None, "is_active": True}])
+def test_null_is_silent_for_an_account_that_delivers_nothing(changes):
+    assert kinds(a_basis(*settled(attributed=None, delivered=0, **changes))) == []
+    few = [
+        *settled(attributed=None, delivered=0, **changes)[:2],
+        a_day(2, attributed=None, **changes),
+    ]
+    assert kinds(a_basis(*few)) == [AlertKind.RESULTS_NOT_SERVED]
 
 
 def test_null_is_silent_if_nothing_was_spent_or_one_day_was_served():

@@ -94,21 +94,8 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
         if cell.group is FigureGroup.CONVERSIONS
     }
     if asked and not any(whole.events for whole in sums):
-        yield ResultsWarning(
-            kind=AlertKind.RESULTS_NOT_SERVED,
-            account=basis.account.account,
-            fact=(
-                f"for {_DAYS} days, X served no figures of conversions for any of "
-                f"{plural(len(asked), 'campaign')} that spent"
-                if spent
-                else f"for {_DAYS} days, X served neither spend nor conversions of "
-                f"{plural(len(asked), 'campaign')}, though it lists them as active"
-            ),
-            effect="Twite cannot show what the ads brought.",
-            fix="If Ads Manager shows conversions, check that the signed-in user may see them. If "
-            "not, compare the event ids with Events Manager: X may also answer null if it "
-            "attributed nothing.",
-        )
+        if any(delivered):
+            yield _not_served(basis, campaigns=len(asked), spent=spent, delivered=sum(delivered))
         return
     attributed = sum(figure.count or 0 for whole in sums for figure in whole.events.values())
     if spent and all(delivered) and not attributed:
@@ -123,6 +110,29 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
             fix="Compare the event ids with Events Manager, and check that conversions have click "
             "ids or emails (twite results, Match keys).",
         )
+
+
+def _not_served(
+    basis: WarningBasis, *, campaigns: int, spent: bool, delivered: int
+) -> ResultsWarning:
+    """Warn about null for all: X may hide its figures from the user, or attribute nothing."""
+    fact = (
+        f"for {_DAYS} days, X served no figures of conversions for any of "
+        f"{plural(campaigns, 'campaign')} that spent"
+        if spent
+        else f"for {_DAYS} days, X served neither spend nor conversions of "
+        f"{plural(campaigns, 'campaign')}, though it lists them as active"
+    )
+    return ResultsWarning(
+        kind=AlertKind.RESULTS_NOT_SERVED,
+        account=basis.account.account,
+        fact=f"{fact}. Of these days, Twite delivered {plural(delivered, 'conversion')}",
+        effect="Twite cannot show what the ads brought, or X attributed nothing to them.",
+        fix="Compare with Ads Manager. If it shows conversions, check that the signed-in user may "
+        "see them. If it shows none, X attributed none of the delivered conversions: compare the "
+        "event ids with Events Manager, and check that conversions have click ids or emails "
+        "(twite results, Match keys).",
+    )
 
 
 def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
