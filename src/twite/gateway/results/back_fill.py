@@ -43,16 +43,11 @@ from twite.gateway.x_account.ads_statistics import (
     AdsStatistics,
     JobFileMissing,
     TooManyJobs,
+    fault_of_part,
 )
-from twite.redaction.mask_text import without_echoes
-from twite.x.inquiry import RefusalReason
 
 # No older day is fetched again, once it was.
 LAST_DAYS: Final = 30
-# Reasons to refuse all requests of an account. Others may concern one campaign or placement.
-_OF_ACCOUNT: Final = frozenset(
-    {RefusalReason.TOKEN_REFUSED, RefusalReason.APP_UNAPPROVED, RefusalReason.NO_ROLE}
-)
 # X does not document how long a job takes; one that takes longer is created anew.
 _LONGEST_JOB: Final = DAY
 # How many files are read before their figures are stored.
@@ -173,9 +168,7 @@ class BackFill:
             except TooManyJobs:
                 break
             except RefusedByX as refused:
-                if is_of_account(refused):
-                    raise
-                jobs[place] = job.again(fault_of_refusal(refused))
+                jobs[place] = job.again(fault_of_part(refused))
             else:
                 processing += 1
                 jobs[place] = msgspec.structs.replace(
@@ -244,15 +237,6 @@ class BackFill:
                 wait_until=0,
             ),
         )
-
-
-def is_of_account(refused: RefusedByX) -> bool:
-    """Return whether X would refuse all requests of the account."""
-    return refused.why in _OF_ACCOUNT
-
-
-def fault_of_refusal(refused: RefusedByX) -> str:
-    return without_echoes(refused.reason)
 
 
 def zone_of(name: str) -> ZoneInfo:

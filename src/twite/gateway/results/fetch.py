@@ -25,15 +25,13 @@ from twite.gateway.results.back_fill import (
     BackFill,
     FetchBasis,
     campaigns_in,
-    fault_of_refusal,
-    is_of_account,
     most_unreadable,
     parts_of,
     zone_of,
 )
 from twite.gateway.results.records import forget_days, load_account, put_account
 from twite.gateway.results.stored_days import NewCells, StoredDays, counts_deliveries
-from twite.gateway.x_account.ads_statistics import ActiveCampaign, AdsStatistics
+from twite.gateway.x_account.ads_statistics import ActiveCampaign, AdsStatistics, fault_of_part
 from twite.gateway.x_account.patient_inquiries import NotLeading, XWait
 from twite.redaction.mask_text import without_echoes
 
@@ -200,9 +198,7 @@ class ResultsFetch:
             try:
                 read = await self._ask.stats(part.request(block, granularity, zone))
             except RefusedByX as refused:
-                if is_of_account(refused):
-                    raise
-                fault = fault_of_refusal(refused)
+                fault = fault_of_part(refused)
                 continue
             unreadable |= dict.fromkeys(read.unreadable)
             cells.add(read)

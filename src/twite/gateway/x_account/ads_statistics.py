@@ -15,13 +15,18 @@ from twite.domain.results.stats_request import JobReport, ReadStats, StatsReques
 from twite.domain.times import HOUR, LATEST, moment
 from twite.gateway.x_account.event_tags import AdsAccount
 from twite.gateway.x_account.inquiries import XInquiries
+from twite.redaction.mask_text import without_echoes
 from twite.x import ads_account, analytics
 from twite.x.analytics import ActiveEntity, AnalyticsQuestions, StatsAnswer
-from twite.x.inquiry import Question
+from twite.x.inquiry import Question, RefusalReason
 
 # A longer list means that the pages repeat.
 _MOST_PAGES: Final = 100
 MOST_UNREADABLE: Final = 20
+# Reasons to refuse all requests of an account.
+_OF_ACCOUNT: Final = frozenset(
+    {RefusalReason.TOKEN_REFUSED, RefusalReason.APP_UNAPPROVED, RefusalReason.NO_ROLE}
+)
 _NOT_ALLOWED: Final = frozenset({401, 403})
 Item_co = TypeVar("Item_co", covariant=True)
 
@@ -191,6 +196,16 @@ class AdsStatistics:
     async def _ask(self, question: Question, read: Callable[[bytes], Item_co | None]) -> Item_co:
         about = f"ads account {self._account}"
         return await self._inquiries.ask_as(self._keys, question, read, about=about)
+
+
+def fault_of_part(refused: RefusedByX) -> str:
+    """Return why X refused the figures of one campaign or placement.
+
+    Raises the refusal itself if X would refuse all requests of the account.
+    """
+    if refused.why in _OF_ACCOUNT:
+        raise refused
+    return without_echoes(refused.reason)
 
 
 def _reader(stats_request: StatsRequest) -> Callable[[bytes], StatsAnswer | None]:
