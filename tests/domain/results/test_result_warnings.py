@@ -239,6 +239,33 @@ def test_sale_amount_is_silent_near_the_usual_one_or_without_knowledge(amount, u
     assert kinds(a_basis(*settled(amount=amount), usual_amounts=usual_amounts)) == []
 
 
+@pytest.mark.parametrize("factor", [0.01, 100])
+def test_sale_amount_in_another_unit_is_found_within_days(factor):
+    def days(wrong):
+        amounts = [70_000_000 * 10 * (factor if ago < 2 + wrong else 1) for ago in range(30, 1, -1)]
+        return [
+            a_day(ago, attributed=10, amount=amount)
+            for ago, amount in zip(range(30, 1, -1), amounts, strict=True)
+        ]
+
+    found = {wrong: kinds(a_basis(*days(wrong), usual_amounts=usual(70))) for wrong in (0, 2, 28)}
+
+    assert found == {
+        0: [],
+        2: [AlertKind.RESULTS_AMOUNT_UNIT],
+        28: [AlertKind.RESULTS_AMOUNT_UNIT],
+    }
+
+
+def test_sale_amount_of_few_conversions_a_day_is_the_average_of_more_days():
+    large = a_day(2, attributed=5, amount=7_000_000_000 * 5)
+    usual_days = [a_day(ago, attributed=15, amount=70_000_000 * 15) for ago in (4, 3)]
+
+    assert kinds(a_basis(large, usual_amounts=usual(70))) == [AlertKind.RESULTS_AMOUNT_UNIT]
+    small = a_day(2, attributed=5, amount=700_000 * 5)
+    assert kinds(a_basis(*usual_days, small, usual_amounts=usual(70))) == []
+
+
 def test_sale_amounts_are_compared_in_the_currency_of_their_campaigns():
     paused = AdCampaign(id="c2", name="Years ago", currency="USD")
     account = replace(ACCOUNT, campaigns=(*ACCOUNT.campaigns, paused))

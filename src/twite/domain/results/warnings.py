@@ -4,7 +4,7 @@ X does not say how many conversions it received, so a small share is no warning.
 X no longer changes count.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -35,6 +35,8 @@ _CLICK_DAYS_BEFORE: Final = 14
 # Of so many days before today, warnings read match keys.
 MATCHED_DAYS: Final = _CLICK_DAYS + _CLICK_DAYS_BEFORE
 _LEAST_CLICKS: Final = 5
+# So many of the latest conversions show the unit of sale amounts.
+_ENOUGH_AMOUNTS: Final = 20
 
 
 class ResultsWarning(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,14 +186,18 @@ def _of_amounts(basis: WarningBasis) -> Iterator[ResultsWarning]:
         if event_type is not None:
             usual.setdefault((event_type, amount.currency), []).append(amount)
     for (event_type, currency), own in sorted(usual.items()):
-        figures = [
-            cell.events[event_type]
-            for day in basis.days
-            for cell in day.cells
-            if event_type in cell.events
-            and currencies.get(cell.campaign, account.currency) == currency
-        ]
-        fault = unit_fault(event_type, EventFigure.of(figures), own, basis.unit)
+        by_day = (
+            [
+                cell.events[event_type]
+                for cell in day.cells
+                if event_type in cell.events
+                and currencies.get(cell.campaign, account.currency) == currency
+            ]
+            for day in reversed(basis.days)
+            if day.fetched_at and not day.is_estimate
+        )
+        latest = _latest_amounts(by_day)
+        fault = unit_fault(event_type, latest, own, basis.unit)
         if fault is not None:
             yield ResultsWarning(
                 kind=AlertKind.RESULTS_AMOUNT_UNIT,
@@ -207,6 +213,20 @@ def _of_amounts(basis: WarningBasis) -> Iterator[ResultsWarning]:
                 ),
             )
             return
+
+
+def _latest_amounts(by_day: Iterable[Sequence[EventFigure]]) -> EventFigure:
+    """Add up the latest days, which come first, until there are enough conversions.
+
+    Correct amounts of the weeks before would hide for long that amounts are now too low.
+    """
+    whole = EventFigure()
+    for figures in by_day:
+        known = [figure for figure in figures if figure.sale_amount is not None]
+        whole = EventFigure.of([whole, *known])
+        if (whole.count or 0) >= _ENOUGH_AMOUNTS:
+            break
+    return whole
 
 
 def _of_click_ids(basis: WarningBasis) -> Iterator[ResultsWarning]:
