@@ -8,7 +8,9 @@ import pytest
 import pytest_asyncio
 from console_pages import KEY, ConsoleStage, page_of_ada, sign_in
 
+from builders import a_submission, an_entry
 from twite.domain.alert import Acknowledgement, Alert, AlertKind
+from twite.domain.cause import DeliveryCause
 from twite_emulator.process import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
@@ -114,6 +116,43 @@ async def test_page_of_a_problem_shows_new_conversions_and_keeps_what_was_typed(
 
     assert await page.locator("input[name=note]").first.input_value() == "the shop is mending it"
     assert await page.evaluate("window.sameDocument")
+
+
+async def test_tick_stays_with_its_conversion_when_a_row_above_leaves(page, stage):
+    unknown = [
+        an_entry(f"order-{number}", index=number, held="404", cause=DeliveryCause.EVENT_UNKNOWN)
+        for number in (1, 2, 3)
+    ]
+    now = time.time_ns() // 1_000_000
+    store = stage.gateway._parts.store  # noqa: SLF001
+    await store.record(a_submission(*unknown, receipt="ticks", received_at=now))
+    await page.goto(f"{stage.url}/console/problems")
+    await page.click("text=X does not know the event")
+    await page.wait_for_selector("[data-state=connected]")
+    await page.check("input[aria-label='Select order-2']")
+    # The focused element is kept in any case.
+    await page.locator("h1").click()
+    olga = await stage.signed_in("olga")
+    form = {
+        "problem": await page.locator("#decide input[name=problem]").input_value(),
+        "which": "ticked",
+        "delivery": await page.locator("input[aria-label='Select order-1']").input_value(),
+        "note": "a test",
+    }
+
+    await olga.post("/console/problems/discard", form)
+    # A discard tells open pages nothing; the next conversion does.
+    await post(page, stage, "order-after-discard")
+    await page.wait_for_selector("input[aria-label='Select order-1']", state="detached")
+
+    shown = await page.evaluate(
+        """[...document.getElementsByName("delivery")].map((tick) => {
+            const link = tick.closest("tr").querySelector("a");
+            const isOwn = link.href.endsWith(`/console/conversions/${tick.value}`);
+            return [link.textContent, isOwn, tick.checked];
+        })"""
+    )
+    assert shown == [["order-2", True, True], ["order-3", True, False]]
 
 
 async def test_focus_and_typed_text_survive_a_change(page, stage):
