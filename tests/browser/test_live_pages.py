@@ -39,6 +39,18 @@ async def page(browser, stage):
     assert [text for text in wrong if "Trusted" in text or "Content Security" in text] == []
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def zeros(stage):
+    """Three conversions that are held for one reason."""
+    held = [
+        an_entry(f"zero-{number}", index=number, held="zero", cause=DeliveryCause.AMOUNT_ZERO)
+        for number in (1, 2, 3)
+    ]
+    now = time.time_ns() // 1_000_000
+    store = stage.gateway._parts.store  # noqa: SLF001
+    await store.record(a_submission(*held, receipt="zeros", received_at=now))
+
+
 async def test_posted_conversion_arrives_and_turns_delivered_without_reloading(page, stage):
     await page.goto(f"{stage.url}{CONVERSIONS}")
     await page.wait_for_selector("[data-state=connected]")
@@ -153,6 +165,41 @@ async def test_tick_stays_with_its_conversion_when_a_row_above_leaves(page, stag
         })"""
     )
     assert shown == [["order-2", True, True], ["order-3", True, False]]
+
+
+@pytest.mark.usefixtures("zeros")
+async def test_tick_chooses_the_ticked_ones_and_the_question_names_how_many(page, stage):
+    asked = []
+    page.on("dialog", lambda dialog: asked.append(dialog.message))
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    await page.goto(f"{stage.url}/console/problems")
+    await page.click("text=The amount is zero")
+    discard = page.locator("button.danger", has_text="Discard")
+
+    await discard.click()
+    await page.check("input[aria-label='Select zero-1']")
+    chosen = await page.locator("input[name=which]:checked").input_value()
+    await discard.click()
+    await page.check("input[name=which][value=all]")
+    ticked = await page.locator("input[name=delivery]:checked").count()
+
+    assert asked == [f"Discard {count} of 3 conversions permanently?" for count in (3, 1)]
+    assert (chosen, ticked) == ("ticked", 0)
+
+
+@pytest.mark.usefixtures("zeros")
+async def test_form_that_was_refused_keeps_what_was_typed_when_the_page_changes(page, stage):
+    await page.add_init_script("addEventListener('morphed', () => (window.isMorphed = true), true)")
+    await page.goto(f"{stage.url}/console/problems")
+    await page.click("text=The amount is zero")
+    await page.select_option("#for", "7d")
+    await page.fill("#note", " ")
+
+    await page.locator("button", has_text="Mute").click()
+    await page.wait_for_selector("text=Choose how long, and enter why.")
+    await page.wait_for_function("window.isMorphed")
+
+    assert await page.input_value("#for") == "7d"
 
 
 async def test_focus_and_typed_text_survive_a_change(page, stage):

@@ -143,6 +143,55 @@ async def test_way_back_from_a_plan_keeps_what_was_chosen(stage):
     assert 'name="pixel" value="o8z6j"' in page
 
 
+@pytest.mark.parametrize("do", ["plan", "replays", "discard"])
+async def test_all_conversions_and_a_tick_are_refused_and_kept(stage, do):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+    form = {"problem": key, "which": "all", "currency": "GBP", "note": "no longer needed"}
+    page = (await olga.get(f"{PROBLEMS}/{key}")).text
+    ticked = re.findall(r'name="delivery" value="(\d+)"', page)[1]
+
+    answer = await olga.post(f"{PROBLEMS}/{do}", form | {"delivery": ticked})
+    page = " ".join((await olga.get(answer.location)).text.split())
+
+    assert answer.status == 303
+    assert "you chose all conversions of the problem, and selected some" in page
+    assert len(set(re.findall(r"unknown-\d", page))) == 3
+    assert re.findall(r'name="delivery" value="(\d+)" checked', page) == [ticked]
+    assert 'name="currency" value="GBP"' in page
+    assert ('value="no longer needed"' in page) == (do != "replays")  # a plan has no note
+
+
+async def test_discard_without_a_note_keeps_ticks_and_edit(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+    page = (await olga.get(f"{PROBLEMS}/{key}")).text
+    ticked = re.findall(r'name="delivery" value="(\d+)"', page)[1]
+    form = {"problem": key, "which": "ticked", "delivery": ticked, "currency": "GBP"}
+
+    answer = await olga.post(f"{PROBLEMS}/discard", form | {"pixel": "o8z6j", "note": " "})
+    page = " ".join((await olga.get(answer.location)).text.split())
+
+    assert "Enter a note." in page
+    assert 'value="ticked" checked' in page
+    assert re.findall(r'name="delivery" value="(\d+)" checked', page) == [ticked]
+    assert 'name="currency" value="GBP"' in page
+    assert 'name="pixel" value="o8z6j"' in page
+
+
+async def test_refused_mute_keeps_what_was_typed(stage):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+
+    no_note = await olga.post(f"{PROBLEMS}/{key}/mute", {"for": "7d", "note": ""})
+    first = (await olga.get(no_note.location)).text
+    no_time = await olga.post(f"{PROBLEMS}/{key}/mute", {"for": "9d", "note": "on Monday"})
+    second = (await olga.get(no_time.location)).text
+
+    assert '<option value="7d" selected>' in first
+    assert 'name="note" type="text" value="on Monday"' in second
+
+
 async def test_replay_is_in_one_state_and_leads_to_its_conversions_and_all_problems(stage):
     olga = await stage.signed_in("olga")
     key = await problem_key(olga, "X does not know the event")

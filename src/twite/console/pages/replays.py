@@ -51,6 +51,11 @@ _SHOWN: Final = 5
 _DOUBTS_SHOWN: Final = 20
 _LONGEST_NOTE: Final = 300
 _REFUSALS_SHOWN: Final = 8
+# A tick that is overlooked would send or discard all the others.
+_UNCLEAR: Final = (
+    "Nothing was changed: you chose all conversions of the problem, and selected some. Choose "
+    "“those selected below”, or remove the ticks."
+)
 _REFUSALS: Final = frozenset(
     {DeliveryCause.EVENT_UNKNOWN, DeliveryCause.REFUSED, DeliveryCause.REFUSED_ALIKE}
 )
@@ -102,6 +107,8 @@ class ReplaysPage:
 
     async def _plan(self, request: PageRequest) -> Response:
         """Show what a replay would do, without doing it."""
+        if _is_unclear(request.form):
+            return request.back_to(url_back(request.form, PATH), message=_UNCLEAR, bad=True)
         histories = await self._chosen(request)
         chosen_filter = self._filter(request)
         edit = self._edit_of(request.form, histories)
@@ -133,6 +140,8 @@ class ReplaysPage:
         )
 
     async def _start(self, request: PageRequest) -> Response:
+        if _is_unclear(request.form):
+            return request.back_to(url_back(request.form, PATH), message=_UNCLEAR, bad=True)
         histories = await self._chosen(request)
         edit = self._edit_of(request.form, histories)
         confirmed = request.form.first("may_count_twice") == CONFIRMED
@@ -217,12 +226,10 @@ class ReplaysPage:
 
     async def _discard(self, request: PageRequest) -> Response:
         note = request.form.first("note").strip()[:_LONGEST_NOTE]
-        problem = request.form.first("problem")
+        if not note or _is_unclear(request.form):
+            message = _UNCLEAR if note else "Enter a note. The note is stored as the reason."
+            return request.back_to(url_back(request.form, PATH), message=message, bad=True)
         histories = await self._chosen(request)
-        if not note:
-            message = "Enter a note. The note is stored as the reason."
-            there = f"{PATH}/{problem}{self._filter(request).query}"
-            return request.back_to(there, message=message, bad=True)
         pixels = sorted({history.pixel for history in histories})
         done = await self.moves.move(
             Discard(
@@ -314,6 +321,11 @@ class ReplaysPage:
             (pixel, event, self.names(pixel, event), count)
             for (pixel, event), count in counted.most_common()
         ]
+
+
+def _is_unclear(form: FormData) -> bool:
+    """Return whether a form chooses all conversions, and some of them."""
+    return form.first("which") == "all" and bool(form.all("delivery"))
 
 
 def _changed(sent: Sequence[DryRunResult]) -> list[ChangedConversion]:

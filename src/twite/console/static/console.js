@@ -47,13 +47,15 @@ document.addEventListener("keydown", (event) => {
   to.focus();
 });
 
-// A tick at a pixel chooses "only", and "all pixels" removes the ticks.
+// A tick at a pixel or a conversion chooses "only" these, and "all" removes the ticks.
 document.addEventListener("change", (event) => {
   const { name, value, checked, form } = event.target;
-  const sees = form && form.elements.sees;
-  if (!(sees instanceof RadioNodeList)) return;
-  if (name === "pixel" && checked) sees.value = "some";
-  if (name === "sees" && value === "all") for (const tick of form.querySelectorAll("input[name=pixel]")) tick.checked = false;
+  for (const [choice, ticks, some] of [["sees", "pixel", "some"], ["which", "delivery", "ticked"]]) {
+    const radios = form && form.elements[choice];
+    if (!(radios instanceof RadioNodeList)) continue;
+    if (name === ticks && checked) radios.value = some;
+    if (name === choice && value === "all") for (const tick of form.querySelectorAll(`input[name=${ticks}]`)) tick.checked = false;
+  }
 });
 
 // "Select all" of a table: <input type="checkbox" data-all="name">.
@@ -62,11 +64,19 @@ document.addEventListener("change", (event) => {
   if (all) for (const one of document.getElementsByName(all.dataset.all)) one.checked = all.checked;
 });
 
+// The question of a button, with the number of conversions that are chosen: "Discard # of 4 …", of which data-whole are all.
+function question(button) {
+  const { ask, whole } = button.dataset;
+  if (!whole) return ask;
+  const isAll = button.form.elements.which.value === "all";
+  return ask.replace("#", isAll ? whole : button.form.querySelectorAll("input[name=delivery]:checked").length);
+}
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   // Ask before an action that cannot be undone: <button data-ask="…?">.
-  if (button.dataset.ask && !window.confirm(button.dataset.ask)) event.preventDefault();
+  if (button.dataset.ask && !window.confirm(question(button))) event.preventDefault();
   // Copy the text of another element: <button data-copy="id" hidden>.
   if (button.dataset.copy) {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);

@@ -148,7 +148,8 @@ const isOwn = (node) => node.id === "live" || node.id === "said";
 function isKept(node) {
   if (isOwn(node)) return true;
   if (!(node instanceof Element && node.matches("input, select, textarea"))) return false;
-  if (node === document.activeElement) return true;
+  // What was typed into a refused form is in the first page only, not in those that are loaded after it.
+  if (node === document.activeElement || "typed" in node.dataset) return true;
   if (node.localName === "select") return [...node.options].some((one) => one.selected !== one.defaultSelected);
   if (node.type === "checkbox" || node.type === "radio") return node.checked !== node.defaultChecked;
   return node.value !== node.defaultValue;
