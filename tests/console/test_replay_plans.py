@@ -12,6 +12,7 @@ from builders import a_submission, an_entry
 from twite.domain.cause import DeliveryCause
 from twite.domain.pause import Cause, Pause
 from twite.domain.people.users import Role
+from twite.domain.times import MINUTE
 from twite.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -209,6 +210,30 @@ async def test_replay_is_in_one_state_and_leads_to_its_conversions_and_all_probl
     assert 'href="/console/problems">All problems</a>' in replay
     for page, expected in ((replay, 3), (queued, 3), (delivered, 0)):
         assert len(set(re.findall(r"unknown-\d", page))) == expected
+
+
+async def test_replay_starts_what_its_plan_has_shown(stage):
+    olga = await stage.signed_in("olga")
+    reason = "404 later"
+    store = stage.gateway._parts.store  # noqa: SLF001
+    first, second = (an_entry(f"later-{number}", held=reason) for number in (1, 2))
+    now = time.time_ns() // 1_000_000
+    await store.record(a_submission(first, receipt="later-1", received_at=now))
+    key = await problem_key(olga, reason)
+
+    plan = (await olga.post(f"{PROBLEMS}/plan", {"problem": key, "which": "all"})).text
+    # One more is held while the user reads the plan.
+    later = now + MINUTE
+    await store.record(a_submission(second, receipt="later-2", received_at=later))
+    form = plan.split(f'action="{PROBLEMS}/replays"')[1].split("</form>")[0]
+    fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form)
+    fields = [field for field in fields if field[0] != "form_token"]
+    started = await olga.post(f"{PROBLEMS}/replays", fields)
+    replay = await worked_off(olga, started.location)
+
+    assert "Send 1 again" in plan
+    assert "later-1" in replay
+    assert "later-2" not in replay
 
 
 async def test_solved_problem_leads_to_the_latest_replay_and_all_problems(stage):

@@ -263,7 +263,14 @@ class ReplaysPage:
         return found
 
     def _filter(self, request: PageRequest) -> ProblemFilter:
-        return problem_filter(request, self.destinations, request.form)
+        """Return the filter of a form, without what comes after the request.
+
+        A plan keeps this end, so that what it starts is what it has shown.
+        """
+        chosen_filter = problem_filter(request, self.destinations, request.form)
+        until = min(chosen_filter.until, request.now + 1)
+        time_range = msgspec.structs.replace(chosen_filter.time_range, until=until)
+        return msgspec.structs.replace(chosen_filter, time_range=time_range)
 
     async def _of_groups(
         self, groups: Sequence[ErrorGroup], chosen_filter: ProblemFilter
