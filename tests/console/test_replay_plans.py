@@ -236,6 +236,23 @@ async def test_replay_starts_what_its_plan_has_shown(stage):
     assert "later-2" not in replay
 
 
+async def test_replay_reloads_without_javascript_until_it_is_over(stage):
+    olga = await stage.signed_in("olga")
+    store = stage.gateway._parts.store  # noqa: SLF001
+    entry = an_entry("reloaded", held="404 reloaded")
+    now = time.time_ns() // 1_000_000
+    await store.record(a_submission(entry, receipt="reloaded", received_at=now))
+    key = await problem_key(olga, "404 reloaded")
+
+    started = await olga.post(f"{PROBLEMS}/replays", {"problem": key, "which": "all"})
+    running = await worked_off(olga, started.location)
+    await olga.post(f"{started.location}/cancel")
+    over = (await olga.get(started.location)).text
+
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in running
+    assert 'http-equiv="refresh"' not in over
+
+
 async def test_solved_problem_leads_to_the_latest_replay_and_all_problems(stage):
     olga, client = await stage.signed_in("olga"), await stage.signed_in("client")
     key = await problem_key(olga, "The amount is zero")
