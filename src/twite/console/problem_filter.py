@@ -22,6 +22,7 @@ FILTERS: Final = ("account", "pixel", "source", *FIELDS)
 # The fields that a plan leads back with, and those that keep its time range.
 _OF_EDIT: Final = ("which", "event_to", "currency", "value", "divide")
 _OF_PLAN: Final = (*_OF_EDIT, "drop", "delivery", "since", "until")
+_LONGEST_URL: Final = 4_000
 
 
 class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,12 +158,16 @@ def shown_edit(form: FormData, suggested_edit: Edit) -> ShownEdit:
 
 
 def url_back(form: FormData, path: str) -> str:
-    """Return the URL of the problem that shows what the form of a plan has."""
+    """Return the URL of the problem that shows what the form of a plan has.
+
+    If that is too long for a header, return the path of all problems.
+    """
     names = (*FILTERS, "after", *_OF_EDIT)
     fields = [(name, form.first(name)) for name in names if form.first(name)]
     fields += [("drop", name) for name in form.all("drop")]
     fields += [("delivery", str(delivery)) for delivery in form.numbers("delivery")]
-    return f"{path}/{quote(form.first('problem'), safe='')}?{urlencode(fields, safe=':')}"
+    url = f"{path}/{quote(form.first('problem'), safe='')}?{urlencode(fields, safe=':')}"
+    return url if len(url) <= _LONGEST_URL else path
 
 
 def problem_view(
