@@ -6,9 +6,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from console_pages import KEY, ConsoleStage, sign_in
+from playwright.async_api import expect
 from visitor import SHOPPERS_PHONE
 
-from twite.gateway.operations.search_term import search_term
+from twite.gateway.operations.search_term import NO_PERSON, search_term
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -30,7 +31,17 @@ async def stage(chromium, tmp_path_factory):
     await stage.stop()
 
 
-@pytest.mark.parametrize("term", [" Shopper@Example.ORG ", "+44 (20) 7946-0958"])
+@pytest.mark.parametrize(
+    "term",
+    [
+        " Shopper@Example.ORG ",
+        "shopper@example.org\u200b",
+        "+44 (20) 7946-0958",
+        "+44 (0)20 7946 0958",
+        "+44 20\u20117946\u20110958",
+        "0044 20 7946 0958",
+    ],
+)
 async def test_person_is_found_and_never_sent_in_plain_text(browser, stage, term):
     context = await browser.new_context()
     page = await context.new_page()
@@ -49,4 +60,26 @@ async def test_person_is_found_and_never_sent_in_plain_text(browser, stage, term
         text for pair in sent for text in pair if "hopper" in text or SHOPPERS_PHONE.search(text)
     ]
     assert await page.locator("tr", has_text="by-person").count() == 1
+    await context.close()
+
+
+@pytest.mark.parametrize("term", ["shopper@example", "tel:+442079460958", "+44 20"])
+async def test_term_that_cannot_be_hashed_is_not_sent(browser, stage, term):
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+
+    await page.fill("input[name=term]", term)
+    await page.press("input[name=term]", "Enter")
+    await expect(page.locator("input[name=term]:invalid")).to_have_count(1)
+    said = await page.locator("input[name=term]").evaluate("it => it.validationMessage")
+    await page.fill("input[name=term]", "by-person")
+    await page.press("input[name=term]", "Enter")
+    await expect(page.locator("main")).to_contain_text("by-person")
+
+    assert said == NO_PERSON
+    assert [url for url in sent if url.endswith("/search")] == [f"{stage.url}{CONVERSIONS}/search"]
     await context.close()

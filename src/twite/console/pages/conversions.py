@@ -28,7 +28,7 @@ from twite.console.table_view import COLUMN, table_view
 from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import MOST_DAYS, OtherId
 from twite.gateway.operations.dedup_count import MOST_KEPT, DedupCount, DedupCounted, of_counted
-from twite.gateway.operations.search_term import search_term, searched
+from twite.gateway.operations.search_term import NO_PERSON, search_term, searched
 from twite.gateway.ports.listing import (
     NONE,
     ConversionSummary,
@@ -161,6 +161,7 @@ class ConversionsPage:
         return request.page(
             "conversions.html",
             title="Conversions",
+            no_person=NO_PERSON,
             lines=[self._line(summary, counted) for summary in listing.summaries],
             counted=counted,
             waiting=has_two_ids and counted is None,
