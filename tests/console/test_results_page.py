@@ -15,6 +15,7 @@ from any_results import ACCOUNT, ZONE, an_account, in_two_currencies, some_days
 from builders import a_submission, an_entry
 from store_contract.actions import claim, delivered, settle
 from twite.domain.people.users import Role
+from twite.domain.results.account import AdCampaign
 from twite.domain.results.account_days import days_until
 from twite.domain.results.figures import ResultDay
 from twite.domain.times import MINUTE
@@ -260,6 +261,24 @@ async def test_part_of_an_account_keeps_the_chosen_days(stage):
 
     assert "/console/results?campaign=c1&days=90" in text
     assert f"days=30&account={ACCOUNT}&day=" in text
+
+
+async def test_person_in_the_name_of_a_campaign_is_masked(tmp_path):
+    now = time.time_ns() // 1_000_000
+    stage = ConsoleStage(tmp_path, OF_PIXELS)
+    store = await SQLiteStore.open(str(stage.settings.store.path))
+    campaign = AdCampaign(id="c1", name="For anna@shop.example", currency="EUR")
+    await put_account(store, an_account(now, campaigns=(campaign,), problem="anna@shop.example"))
+    await put_days(store, ACCOUNT, some_days(now))
+    await store.close()
+    await stage.start(people=PEOPLE)
+    try:
+        text = await page_of(stage)
+    finally:
+        await stage.stop()
+
+    assert "For ***" in text
+    assert "anna" not in text
 
 
 async def test_user_who_sees_a_part_of_an_account_sees_no_results(stage):

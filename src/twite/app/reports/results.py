@@ -1,16 +1,12 @@
 """X's results beside what was delivered, with the names of campaigns masked."""
 
-from collections.abc import Iterable
-
 import msgspec
 
-from twite.app.reports.text import own_words, shown, shown_name
 from twite.app.results.connect import results_reader
+from twite.app.results.masked import masked
 from twite.app.store_access import open_records
 from twite.config.settings import Settings
 from twite.domain.errors import UnknownName
-from twite.domain.results.account_results import AccountResults, CampaignResult, DayResult
-from twite.domain.results.warnings import ResultsWarning
 from twite.gateway.results.read import DEFAULT_DAYS, ResultsReport
 from twite.machine.system import SystemClock
 
@@ -30,10 +26,7 @@ async def read_results(
         report = await results_reader(reader, settings, own).report(
             now=SystemClock().now(), days=days
         )
-    return ResultsReport(
-        accounts=tuple(map(_masked_account, report.accounts)),
-        warnings=tuple(map(_masked_warning, report.warnings)),
-    )
+    return masked(report)
 
 
 def without_campaigns(report: ResultsReport) -> ResultsReport:
@@ -48,32 +41,4 @@ def without_campaigns(report: ResultsReport) -> ResultsReport:
             )
             for account in report.accounts
         ),
-    )
-
-
-def _masked_account(account: AccountResults) -> AccountResults:
-    return msgspec.structs.replace(
-        account,
-        problem=shown(account.problem),
-        campaigns=_masked_campaigns(account.campaigns),
-        days=tuple(map(_masked_day, account.days)),
-    )
-
-
-def _masked_day(day: DayResult) -> DayResult:
-    return msgspec.structs.replace(day, campaigns=_masked_campaigns(day.campaigns))
-
-
-def _masked_campaigns(campaigns: Iterable[CampaignResult]) -> tuple[CampaignResult, ...]:
-    return tuple(
-        msgspec.structs.replace(campaign, name=shown_name(campaign.name)) for campaign in campaigns
-    )
-
-
-def _masked_warning(warning: ResultsWarning) -> ResultsWarning:
-    return msgspec.structs.replace(
-        warning,
-        fact=own_words(warning.fact),
-        effect=own_words(warning.effect),
-        fix=own_words(warning.fix),
     )

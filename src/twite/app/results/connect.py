@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from twite.app.results.masked import masked
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
 from twite.gateway.ports.machine import Clock
@@ -34,11 +35,11 @@ def reads_results(
 ) -> Callable[[Callable[[str], bool], int], Awaitable[ResultsReport]]:
     """Return a function that reads the results of some days, of accounts that are seen as a whole.
 
-    It raises LedgerUnavailable.
+    Its texts name no person. It raises LedgerUnavailable.
     """
 
     async def read(sees: Callable[[str], bool], days: int) -> ResultsReport:
         reader = results_reader(records, settings, fully_seen(destinations.values(), sees))
-        return await reader.report(now=clock.now(), days=days)
+        return masked(await reader.report(now=clock.now(), days=days))
 
     return read
