@@ -104,6 +104,23 @@ def test_what_if_names_changed_settings_that_it_cannot_apply(command, received):
     assert "not applied: server.listen: it does not decide" in out
 
 
+def test_what_if_of_another_x_names_the_other_settings_that_it_cannot_apply(command, received):
+    target = changed(received, ("http://127.0.0.1:1", "http://127.0.0.1:2"), more='region = "FR"\n')
+
+    _, out, _ = what_if(command, received, target)
+
+    assert "not applied: source shop: region: phone numbers are stored as hashes" in out
+    assert "not applied: x.api_url: it does not decide" in out
+
+
+def test_what_if_applies_restricted_data_use(command, received):
+    more = ("[x]\n", '[x]\nrestricted_data_use = "unsupported"\n')
+
+    _, out, _ = what_if(command, received, changed(received, more))
+
+    assert "not applied" not in out
+
+
 def test_what_if_applies_rules_for_values(command, received):
     rule = '[[value_rule]]\nname = "half"\nvalue = "divide(value, `2`)"\nevents = ["purchase"]\n'
 

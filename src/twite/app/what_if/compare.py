@@ -40,7 +40,8 @@ _WEBHOOK: Final = "messages of webhooks are not stored, only the conversions tha
 _SYNC: Final = "rows and files are not stored, only the conversions that were made of them"
 _TABLES: Final = {"webhook": _WEBHOOK, "sync": _SYNC}
 _NO_EFFECT: Final = "it does not decide about conversions that have been received"
-_WINDOW: Final = "store.dedup_window"
+# They decide, although a gateway reads them only at its start.
+_APPLIED_AT_START: Final = frozenset({"store.dedup_window", "x.restricted_data_use"})
 
 
 async def what_if(
@@ -146,10 +147,12 @@ def intake_settings(settings: Settings) -> IntakeSettings:
 def _not_applied(current_settings: Settings, new_settings: Settings) -> Iterator[UnusedSetting]:
     """Yield the changed settings that do not take part, with the reasons."""
     found = difference(current_settings, new_settings)
-    for change in found.changes:
+    # A reload takes nothing from settings for another X. What-if does.
+    same_x = msgspec.structs.replace(new_settings, x=current_settings.x)
+    for change in difference(current_settings, same_x).changes:
         yield from _of_change(change)
     for key in found.restart:
-        if key != _WINDOW:
+        if key not in _APPLIED_AT_START:
             yield UnusedSetting(setting=key, reason=_NO_EFFECT)
 
 
