@@ -10,7 +10,13 @@ from msgspec.structs import replace
 from any_results import an_account, some_days
 from twite.domain.results.csv_rows import csv_rows
 from twite.domain.results.figures import DeliveredEvent, EventFigure, FigureGroup, ResultCell
-from twite.domain.results.report import ReportBasis, account_results, day_marks, rounded
+from twite.domain.results.report import (
+    ReportBasis,
+    account_results,
+    day_marks,
+    period_mark,
+    rounded,
+)
 from twite.domain.results.sale_amounts import SaleAmountUnit
 
 NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
@@ -86,6 +92,15 @@ def test_day_that_was_never_fetched_says_so_and_is_no_fetched_day_of_the_total()
     heading, *rows = csv_rows([found])
     fetched = {dict(zip(heading, row, strict=True))["day"]: row[4] for row in rows}
     assert (heading[4], fetched["2026-11-21"], fetched["2026-11-22"]) == ("fetched", False, True)
+
+
+def test_total_says_how_many_of_its_days_are_estimates():
+    found = report(some_days(NOW))
+    estimates = [day.estimate for day in found.days].count(True)
+
+    assert estimates > 0
+    assert found.total.estimated_days == estimates
+    assert period_mark(found.total) == f"{estimates} estimated"
 
 
 def test_shares_of_match_keys_are_those_of_the_same_days():

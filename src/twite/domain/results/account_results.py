@@ -79,13 +79,14 @@ class DayResult(msgspec.Struct, frozen=True, kw_only=True):
 class PeriodTotal(msgspec.Struct, frozen=True, kw_only=True):
     """The sums of some days, from the first to the last; `by_currency` is as in DayResult.
 
-    X's figures are those of `fetched_days` of the `days`.
+    X's figures are those of `fetched_days` of the `days`, of which `estimated_days` are estimates.
     """
 
     first: str
     last: str
     days: int
     fetched_days: int
+    estimated_days: int
     spend: str | None
     events: tuple[EventResult, ...]
     by_currency: tuple[CurrencyResult, ...] = ()

@@ -156,6 +156,7 @@ class _Report:
             last=days[-1].day,
             days=len(days),
             fetched_days=sum(day.fetched_at > 0 for day in days),
+            estimated_days=sum(day.fetched_at > 0 and day.is_estimate for day in days),
             spend=_money(whole.spend_micro, self.currency),
             events=self._events(whole, days),
             by_currency=self._by_currency(summed_days),
@@ -311,10 +312,16 @@ def day_marks(day: DayResult, cut_over: str | None) -> list[str]:
 
 
 def period_mark(total: PeriodTotal) -> str:
-    """Say how many days of a period were fetched, if not all were."""
-    if total.fetched_days == total.days:
-        return ""
-    return f"{total.fetched_days} of {plural(total.days, 'day')} fetched"
+    """Say how many days of a period were fetched, if not all were, and how many are estimates.
+
+    Today is one of these, so that it does not look like a whole day.
+    """
+    marks = []
+    if total.fetched_days != total.days:
+        marks.append(f"{total.fetched_days} of {plural(total.days, 'day')} fetched")
+    if total.estimated_days:
+        marks.append(f"{total.estimated_days} estimated")
+    return ", ".join(marks)
 
 
 def rounded(amount: str, currency: str) -> Decimal:
