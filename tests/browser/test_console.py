@@ -199,6 +199,29 @@ async def test_axe_finds_nothing_on_any_page_in_both_color_schemes(looks, size):
     assert found == {}, json.dumps(found, indent=1)
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_axe_finds_nothing_on_pages_before_signing_in(browser, stage, size):
+    if not AXE.exists():
+        pytest.skip("no axe-core: make axe installs it, where there is npm")
+    context, page = await opened(browser, None, size, "light", reduced_motion="reduce")
+    found = {}
+
+    for path in ("/console/sign-in", "/console/link/used", "/console/nowhere"):
+        await page.goto(stage.url + path)
+        found[path] = await violations_on(page)
+    await page.goto(f"{stage.url}/console/sign-in")
+    await page.fill("#name", "ada")
+    await page.fill("#password", "not the password")
+    await page.click("button.main")
+    await page.wait_for_load_state()
+    found["refused"] = await violations_on(page)
+    title = await page.title()
+
+    await context.close()
+    assert "Sign in" in title
+    assert {path: violations for path, violations in found.items() if violations} == {}
+
+
 async def test_what_a_finger_touches_on_a_phone_is_44_px_high(looks):
     small = {path: look.small for path, look in looks.items() if look.small}
 
