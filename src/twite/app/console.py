@@ -8,7 +8,7 @@ from twite.app.export.state import list_exports
 from twite.app.gateway_parts import GatewayParts
 from twite.app.logins import events_manager
 from twite.app.monitoring import send_trial
-from twite.app.results.connect import reads_results
+from twite.app.reports.results import reads_results
 from twite.app.system_facts import system_facts
 from twite.app.what_if.beside import WhatIfProcess
 from twite.config.settings import Settings

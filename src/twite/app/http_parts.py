@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from twite.app.feature import FeatureRun
 from twite.app.gateway_parts import GatewayParts
-from twite.app.results.connect import reads_results
+from twite.app.reports.results import reads_results
 from twite.app.workers import GatewayAddress
 from twite.config.settings import Settings
 from twite.domain.destination import Destination
