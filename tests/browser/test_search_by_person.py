@@ -1,5 +1,6 @@
 """The search box hashes emails and phone numbers before they leave the page."""
 
+import re
 from urllib.parse import parse_qs
 
 import aiohttp
@@ -60,6 +61,19 @@ async def test_person_is_found_and_never_sent_in_plain_text(browser, stage, term
         text for pair in sent for text in pair if "hopper" in text or SHOPPERS_PHONE.search(text)
     ]
     assert await page.locator("tr", has_text="by-person").count() == 1
+    await context.close()
+
+
+async def test_order_number_that_begins_with_zeros_is_no_phone_number(browser, stage):
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}{CONVERSIONS}")
+
+    await page.fill("input[name=term]", "0012345678")
+    await page.press("input[name=term]", "Enter")
+
+    await expect(page).to_have_url(re.compile("id=0012345678"))
     await context.close()
 
 

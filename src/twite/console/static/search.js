@@ -6,7 +6,9 @@ const readEmail = (text) => {
   return /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(plain) ? plain : "";
 };
 
+// Digits alone may also be an order number, such as 0012345678: the server knows which numbers exist.
 const readPhone = (text) => {
+  if (/^\d+$/.test(text)) return "";
   const plain = text.replace(/\(0\)|[\s()./\u2010-\u2015-]/gi, "").replace(/^00/, "+");
   return /^\+[1-9]\d{6,14}$/.test(plain) ? plain : "";
 };
