@@ -42,6 +42,7 @@ from twite.gateway.operations.edit import DIVISORS, DROPPABLE
 from twite.gateway.operations.problem_keys import IS_KEY, mute_subject
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import (
+    COUNTED,
     ErrorDetailsQuery,
     ErrorGroup,
     Queries,
@@ -229,6 +230,7 @@ class ProblemsPage:
             divisors=DIVISORS,
             droppable=DROPPABLE,
             mutes=[(name, title) for name, (title, _) in MUTES.items()],
+            most_at_once=COUNTED,
             may_mute=request.viewer.may(Role.OPERATOR) and request.viewer.pixels is None,
             chart=trend_chart(request, problem),
         )

@@ -263,7 +263,7 @@ class ReplaysPage:
         return found
 
     def _filter(self, request: PageRequest) -> ProblemFilter:
-        """Return the filter of a form, without what comes after the request.
+        """Return the filter of a form, up to the time of the request.
 
         A plan keeps this end, so that what it starts is what it has shown.
         """
