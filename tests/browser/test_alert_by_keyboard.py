@@ -31,7 +31,7 @@ async def stage(tmp_path):
         )
         for pixel in ("o8z6j", "o6dkt")
     ]
-    await stage.gateway._parts.store.put(alerts)  # noqa: SLF001 - the monitor resolves earlier ones
+    await stage.store.put(alerts)
     yield stage
     await stage.stop()
 

@@ -47,7 +47,7 @@ async def zeros(stage):
         for number in (1, 2, 3)
     ]
     now = time.time_ns() // 1_000_000
-    store = stage.gateway._parts.store  # noqa: SLF001
+    store = stage.store
     await store.record(a_submission(*held, receipt="zeros", received_at=now))
 
 
@@ -88,7 +88,7 @@ async def test_alert_opens_and_resolves_on_its_page_without_any_request(page, st
     await page.wait_for_selector("[data-state=connected]")
     await page.evaluate("window.sameDocument = true")
     # As another gateway that shares the store would.
-    store = stage.gateway._parts.store  # noqa: SLF001
+    store = stage.store
     now = time.time_ns() // 1_000_000
     alert = Alert(
         id="alert-live",
@@ -136,7 +136,7 @@ async def test_tick_stays_with_its_conversion_when_a_row_above_leaves(page, stag
         for number in (1, 2, 3)
     ]
     now = time.time_ns() // 1_000_000
-    store = stage.gateway._parts.store  # noqa: SLF001
+    store = stage.store
     await store.record(a_submission(*unknown, receipt="ticks", received_at=now))
     await page.goto(f"{stage.url}/console/problems")
     await page.click("text=X does not know the event")
@@ -189,7 +189,9 @@ async def test_tick_chooses_the_ticked_ones_and_the_question_names_how_many(page
 
 @pytest.mark.usefixtures("zeros")
 async def test_form_that_was_refused_keeps_what_was_typed_when_the_page_changes(page, stage):
-    await page.add_init_script("addEventListener('morphed', () => (window.isMorphed = true), true)")
+    await page.add_init_script(
+        "addEventListener('morphed', () => (document.documentElement.dataset.morphed = ''), true)"
+    )
     await page.goto(f"{stage.url}/console/problems")
     await page.click("text=The amount is zero")
     await page.select_option("#for", "7d")
@@ -198,8 +200,7 @@ async def test_form_that_was_refused_keeps_what_was_typed_when_the_page_changes(
     await page.locator("button", has_text="Mute").click()
     await page.wait_for_selector("text=Choose how long, and enter why.")
     # The page's policy forbids `wait_for_function`, which evaluates a text in it.
-    while not await page.evaluate("window.isMorphed"):
-        await page.wait_for_timeout(20)
+    await page.wait_for_selector("html[data-morphed]")
 
     assert await page.input_value("#for") == "7d"
 

@@ -20,6 +20,7 @@ from twite.console.page import PageRoute
 from twite.diagnostics import examine
 from twite.domain.people.users import Role
 from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.store import Store
 
 PASSWORD = "a sentence that does well"
 SETTINGS = """
@@ -190,6 +191,11 @@ class ConsoleStage:
     def gateway(self) -> RunningGateway:
         assert self._gateway is not None
         return self._gateway
+
+    @property
+    def store(self) -> Store:
+        """The store of the running gateway, to write what its monitor would change at a start."""
+        return self.gateway._parts.store  # noqa: SLF001
 
     @property
     def routes(self) -> Sequence[PageRoute]:

@@ -90,15 +90,11 @@ class Receiver:
         await self._runner.cleanup()
 
 
-def store_of(stage):
-    return stage.gateway._parts.store  # noqa: SLF001 - the monitor would resolve earlier alerts
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(tmp_path):
     stage = ConsoleStage(tmp_path)
     await stage.start()
-    await store_of(stage).put(ALERTS)
+    await stage.store.put(ALERTS)
     yield stage
     await stage.stop()
 
@@ -159,7 +155,7 @@ async def test_history_leaves_out_none_of_the_alerts_resolved_at_once(stage):
         an_alert(f"at-once-{pixel}", REFUSED, f"{pixel}-past", resolved_at=moment)
         for pixel in (*PIXELS, *(f"p{number}" for number in range(13)))
     ]
-    await store_of(stage).put(many)
+    await stage.store.put(many)
     first = await opened(stage, "ada")
     older = re.search(r'href="(/console/alerts\?before=\d+)"', first)[1]
     history = first.split('id="history"', 1)[1] + await opened(stage, "ada", older)
@@ -228,10 +224,10 @@ async def test_acknowledged_cause_stays_visible_with_who_and_is_audited(stage):
     assert answer.status == 303
     assert "Acknowledged. Reminders stop until the alert is resolved." in text
     assert re.search(r"17 pixels: X refuses the credentials.* acknowledged by olga", text)
-    assert len(await store_of(stage).load(Acknowledgement)) == 17
+    assert len(await stage.store.load(Acknowledgement)) == 17
     [audited] = [
         entry.audit_event
-        for entry in await store_of(stage).people.audit(limit=9)
+        for entry in await stage.store.people.audit(limit=9)
         if entry.audit_event.what == "alert.acknowledge"
     ]
     assert (audited.who, audited.subject) == ("olga", "credentials_refused")
@@ -242,14 +238,14 @@ async def test_mute_lasts_until_its_time_or_until_it_is_ended(stage):
 
     await olga.post("/console/alerts/mute", {"alerts": "held", "for": "8h"})
     muted = text_of((await olga.get("/console/alerts")).text)
-    [mute] = await store_of(stage).load(Mute)
+    [mute] = await stage.store.load(Mute)
     await olga.post("/console/alerts/mute", {"alerts": "held", "for": "8h", "end": "1"})
 
     assert "Muted for 8 hours." in muted
     assert re.search(r"2 pixels: conversions are held.* partly muted until .* by olga", muted)
     assert mute.subject == "alert/conversions_held/o8z6j"
     assert 7 * HOUR < mute.until - NOW < 9 * HOUR
-    assert list(await store_of(stage).load(Mute)) == []
+    assert list(await stage.store.load(Mute)) == []
 
 
 @pytest.mark.parametrize(
@@ -268,20 +264,20 @@ async def test_mute_of_nothing_or_for_no_time_changes_nothing(stage, fields):
     await olga.post("/console/alerts/mute", fields)
 
     assert "Nothing was changed" in (await olga.get("/console/alerts")).text
-    assert list(await store_of(stage).load(Mute)) == []
+    assert list(await stage.store.load(Mute)) == []
 
 
 async def test_operator_of_one_pixel_cannot_reply_to_alerts_about_others(tmp_path):
     stage = ConsoleStage(tmp_path)
     await stage.start(people={"cleo": (Role.OPERATOR, ["o6dkt"]), "ada": (Role.ADMIN, None)})
-    await store_of(stage).put(ALERTS)
+    await stage.store.put(ALERTS)
     cleo = await stage.signed_in("cleo")
 
     await cleo.post("/console/alerts/acknowledge", {"alerts": "held client clock"})
     await cleo.post("/console/alerts/test")
     page = (await cleo.get("/console/alerts")).text
 
-    replied = [reply.alert for reply in await store_of(stage).load(Acknowledgement)]
+    replied = [reply.alert for reply in await stage.store.load(Acknowledgement)]
     await stage.stop()
     assert replied == ["client"]
     assert "Send a test" not in page

@@ -165,7 +165,7 @@ async def test_viewer_of_one_pixel_gets_its_overview_at_once(stage):
 
 
 async def test_overview_of_a_pixel_says_each_alert_once_and_titles_other_problems(stage):
-    store = stage.gateway._parts.store  # noqa: SLF001 - the monitor would resolve the alert
+    store = stage.store
     now = time.time_ns() // 1_000_000
     alerts = [
         Alert(

@@ -21,7 +21,7 @@ async def test_numbers_of_today_are_those_of_their_lists_after_an_erasure(tmp_pa
         request = EraseRequest(asked=tuple(people), pixel=None, returns=False, who="ada")
         opened = PayloadReader(stage.settings).opened
         traces = await look(stage.settings, request, opened=opened)
-        store = stage.gateway._parts.store  # noqa: SLF001 - as a webhook's erasure uses it
+        store = stage.store
         await erase(stage.settings, request, traces, opened=opened, store=store)
         pages = {
             path: linked_numbers(await page_of(stage, path))

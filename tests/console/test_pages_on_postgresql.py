@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 from console_stage import SETTINGS, ConsoleStage
-from test_alerts_page import ALERTS, ids_of, store_of, text_of
+from test_alerts_page import ALERTS, ids_of, text_of
 
 from builders import a_submission, an_entry
 from twite.domain.stats.match_keys import MatchKeys
@@ -21,7 +21,7 @@ async def stage(tmp_path, postgres_url):
 
 
 async def test_cause_is_acknowledged_and_muted_on_postgresql(stage):
-    await store_of(stage).put(ALERTS)
+    await stage.store.put(ALERTS)
     olga = await stage.signed_in("olga")
     ids = ids_of((await olga.get("/console/alerts")).text, "17 pixels: X refuses")
 
@@ -39,7 +39,7 @@ async def test_first_page_and_match_keys_count_on_postgresql(stage):
         for number in range(3)
     ]
     now = stage.gateway._parts.clock.now()  # noqa: SLF001 - the page counts today
-    await store_of(stage).record(a_submission(*entries, received_at=now))
+    await stage.store.record(a_submission(*entries, received_at=now))
     ada = await stage.signed_in("ada")
 
     home = (await ada.get("/console")).text

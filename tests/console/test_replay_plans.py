@@ -215,7 +215,7 @@ async def test_replay_is_in_one_state_and_leads_to_its_conversions_and_all_probl
 async def test_replay_starts_what_its_plan_has_shown(stage):
     olga = await stage.signed_in("olga")
     reason = "404 later"
-    store = stage.gateway._parts.store  # noqa: SLF001
+    store = stage.store
     first, second = (an_entry(f"later-{number}", held=reason) for number in (1, 2))
     now = time.time_ns() // 1_000_000
     await store.record(a_submission(first, receipt="later-1", received_at=now))
@@ -238,7 +238,7 @@ async def test_replay_starts_what_its_plan_has_shown(stage):
 
 async def test_replay_reloads_without_javascript_until_it_is_over(stage):
     olga = await stage.signed_in("olga")
-    store = stage.gateway._parts.store  # noqa: SLF001
+    store = stage.store
     entry = an_entry("reloaded", held="404 reloaded")
     now = time.time_ns() // 1_000_000
     await store.record(a_submission(entry, receipt="reloaded", received_at=now))
