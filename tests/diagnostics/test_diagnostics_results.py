@@ -11,7 +11,7 @@ from any_results import ACCOUNT, an_account, some_days
 from twite.diagnostics import CheckStatus, examine
 from twite.diagnostics.results import live_results, results
 from twite.domain.results.account_days import days_until
-from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.domain.times import DAY, HOUR, LATEST, MINUTE, SECOND, spelled
 from twite.gateway.results.records import put_account, put_days
 from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
@@ -246,6 +246,69 @@ async def test_live_check_fails_with_x_s_reason(tmp_path, x):
     assert status is CheckStatus.FAILED
     assert sentence.startswith(f"ads account {ACCOUNT}: ")
     assert "403" in sentence
+
+
+OTHER = "18ce54d4x5u"
+TWO_ACCOUNTS = (
+    SIGNED_IN
+    + f"""
+[[pixel]]
+id = "o8z7j"
+account = "{OTHER}"
+{OAUTH}
+
+[pixel.events]
+lead = "o8z7k"
+"""
+)
+WAITS = f"ads account {ACCOUNT}: X asks its user to send no request before "
+
+
+async def store_waits(folder, until, **changes):
+    """Store that X asked the user to wait, about the other account."""
+    store = await SQLiteStore.open(str(folder / "twite.db"))
+    await put_account(
+        store, an_account(until, **{"account": OTHER, "user_wait_until": until} | changes)
+    )
+    await store.close()
+
+
+async def test_live_check_asks_nothing_while_x_s_wait_is_stored(tmp_path, x):
+    until = SystemClock().now() + 2 * HOUR
+    await store_waits(tmp_path, until)
+
+    first, second = await of_x(tmp_path, x, text=TWO_ACCOUNTS)
+
+    assert first == (CheckStatus.WARNING, f"{WAITS}{spelled(until)}")
+    assert second[1].startswith(f"ads account {OTHER}: X asks its user")
+    assert x.asked()["entries"] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_wait_until": 1},  # it is over
+        # After a refusal, the gateway pauses for an hour, and a person tries what was changed.
+        {"account": ACCOUNT, "user_wait_until": 0, "wait_until": LATEST, "problem": "403"},
+    ],
+)
+async def test_live_check_asks_if_x_named_no_later_time(tmp_path, x, changes):
+    await store_waits(tmp_path, SystemClock().now(), **changes)
+
+    ((status, _),) = await of_x(tmp_path, x)
+
+    assert status is CheckStatus.PASSED
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_live_check_asks_no_other_account_of_a_user_whom_x_asks_to_wait(tmp_path, x, status):
+    x.fault("status", on="analytics", status=status, headers={"retry-after": "700"}, count=0)
+
+    found = await of_x(tmp_path, x, text=TWO_ACCOUNTS)
+
+    assert [each for each, _ in found] == [CheckStatus.WARNING, CheckStatus.WARNING]
+    assert found[0][1].startswith(f"{WAITS}2")
+    assert len(x.asked()["entries"]) == 1
 
 
 async def test_live_check_without_a_signed_in_user_is_a_warning(tmp_path, x):

@@ -1,6 +1,6 @@
 """Diagnostics of X's results: whether they are fetched, warnings, and one day of statistics."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from twite.app.logins import ask_x, stored
@@ -16,10 +16,10 @@ from twite.domain.results.account_results import CurrencyResult, EventResult
 from twite.domain.results.figures import FigureGroup, ResultCell, ResultDay
 from twite.domain.results.report import ReportBasis, account_results, rounded
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
-from twite.domain.times import HOUR, spelled
+from twite.domain.times import HOUR, SECOND, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.gateway.results.back_fill import zone_of
-from twite.gateway.results.fetch import signed_in_accounts
+from twite.gateway.results.fetch import accounts_by_user, signed_in_accounts, user_wait
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.machine.system import SystemClock
@@ -79,6 +79,7 @@ async def live_results(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Ask X for the statistics of yesterday, and report what cannot be read."""
     try:
         accounts = signed_in_accounts(await stored(settings))
+        waits = await _stored_waits(settings, accounts)
     except TwiteError:
         return
     if not accounts:
@@ -90,16 +91,21 @@ async def live_results(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
     for account, keys in accounts.items():
         try:
-            async for finding in _live(settings, account, keys):
-                yield finding
+            if not waits.get(keys.token):
+                async for finding in _live(settings, account, keys):
+                    yield finding
         except XUnanswering as error:
-            yield failed(
-                "results",
-                f"ads account {account}: {error}",
-                "Twite cannot fetch X's results now.",
-                "Check that this machine reaches x.api_url, or wait until X answers again, then "
-                "run twite check --live.",
-            )
+            if error.is_named:
+                # Not stored: a check changes nothing.
+                waits[keys.token] = SystemClock().now() + error.retry_after * SECOND
+            else:
+                yield failed(
+                    "results",
+                    f"ads account {account}: {error}",
+                    "Twite cannot fetch X's results now.",
+                    "Check that this machine reaches x.api_url, or wait until X answers again, "
+                    "then run twite check --live.",
+                )
         except TwiteError as error:
             yield failed(
                 "results",
@@ -107,6 +113,28 @@ async def live_results(settings: Settings) -> AsyncIterator[CheckFinding]:
                 "Twite cannot fetch X's results.",
                 "Correct the cause, then run twite check --live.",
             )
+        until = waits.get(keys.token)
+        if until:
+            yield warning(
+                "results",
+                f"ads account {account}: X asks its user to send no request before "
+                f"{spelled(until)}",
+                "Twite asks nothing for this user. X can withdraw the access of who ignores this.",
+                "Wait until then, with other programs of this user as well. Then run twite check "
+                "--live.",
+            )
+
+
+async def _stored_waits(settings: Settings, accounts: Mapping[str, OAuthKeys]) -> dict[str, int]:
+    """Return when each user, by token, may ask X again (ms); 0 for at once."""
+    if not settings.store.exists:
+        return {}
+    async with open_records(settings) as records:
+        now = SystemClock().now()
+        return {
+            token: await user_wait(records, own, now=now)
+            for token, own in accounts_by_user(accounts).items()
+        }
 
 
 async def _live(settings: Settings, account: str, keys: OAuthKeys) -> AsyncIterator[CheckFinding]:

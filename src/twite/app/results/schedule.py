@@ -27,7 +27,12 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
 from twite.gateway.results.back_fill import FetchBasis
-from twite.gateway.results.fetch import ResultsFetch, must_user_wait, signed_in_accounts
+from twite.gateway.results.fetch import (
+    ResultsFetch,
+    accounts_by_user,
+    signed_in_accounts,
+    user_wait,
+)
 from twite.gateway.results.records import load_account
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.gateway.x_account.inquiries import XInquiries
@@ -79,7 +84,7 @@ class ResultsSchedule(ScheduleLoop):
             return
         with suppress(LedgerUnavailable):  # the workers report the failure
             await self._judge()
-        for token, accounts in self._accounts_by_user().items():
+        for token, accounts in accounts_by_user(self._accounts()).items():
             if token not in self._runs:
                 self._begin(token, self._fetch(accounts))
 
@@ -89,16 +94,10 @@ class ResultsSchedule(ScheduleLoop):
             return {}
         return signed_in_accounts(in_use.destinations.values())
 
-    def _accounts_by_user(self) -> Mapping[str, Mapping[str, OAuthKeys]]:
-        found: dict[str, dict[str, OAuthKeys]] = {}
-        for account, keys in self._accounts().items():
-            found.setdefault(keys.token, {})[account] = keys
-        return found
-
     async def _fetch(self, accounts: Mapping[str, OAuthKeys]) -> None:
         for account, keys in accounts.items():
             try:
-                if await must_user_wait(self._store, accounts, now=self._clock.now()):
+                if await user_wait(self._store, accounts, now=self._clock.now()):
                     return
                 if await self._fetch_of(account, keys).run():
                     self._judged_at = None

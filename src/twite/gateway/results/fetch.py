@@ -7,7 +7,7 @@
 No day is fetched again after 30 days. [doc CM: estimates until 24 hours, corrections until 14 days]
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -60,13 +60,23 @@ def signed_in_accounts(destinations: Collection[Destination]) -> dict[str, OAuth
     return found
 
 
-async def must_user_wait(state: StateReader, accounts: Iterable[str], *, now: int) -> bool:
-    """Return whether X has named a later time for requests of the accounts' user.
+def accounts_by_user(accounts: Mapping[str, OAuthKeys]) -> Mapping[str, Mapping[str, OAuthKeys]]:
+    """Group accounts by the token of their user."""
+    found: dict[str, dict[str, OAuthKeys]] = {}
+    for account, keys in accounts.items():
+        found.setdefault(keys.token, {})[account] = keys
+    return found
 
-    It said so about one account, also before a restart. Raises LedgerUnavailable.
+
+async def user_wait(state: StateReader, accounts: Iterable[str], *, now: int) -> int:
+    """Return the time (ms) that X has named for the next request of the accounts' user.
+
+    It said so about one account, also before a restart. 0 if there is none, or if it has passed.
+    Raises LedgerUnavailable.
     """
     known = [await load_account(state, account) for account in accounts]
-    return any(_is_ahead(account.user_wait_until, now) for account in known)
+    ahead = [each.user_wait_until for each in known if _is_ahead(each.user_wait_until, now)]
+    return max(ahead, default=0)
 
 
 class ResultsFetch:
