@@ -91,15 +91,45 @@ def test_results_are_printed_as_json(command, with_results):
     (account,) = json.loads(out)["accounts"]
 
     assert (account["account"], account["currency"], len(account["days"])) == (ACCOUNT, "EUR", 6)
-    assert (account["total"]["spend"], account["previous_total"]["spend"]) == ("90.00", "90.00")
+    assert account["total"]["spend"] == "90.00"
     assert account["days"][-1]["estimate"] is True
 
 
+def test_only_whole_days_are_compared(command, with_results):
+    path = ("results", "--config", str(with_results), "--days", "5")
+    _, table, _ = command(*path)
+    _, text, _ = command(*path, "--json")
+    (account,) = json.loads(text)["accounts"]
+    *_, last, today = [day["day"] for day in account["days"]]
+    finished, previous = account["finished_total"], account["previous_total"]
+
+    assert (account["total"]["last"], finished["last"]) == (today, last)
+    assert previous["last"] < finished["first"] < account["total"]["first"]
+    assert (finished["days"], previous["days"]) == (5, 5)
+    rows = [" ".join(line.replace("│", " ").split()) for line in table.splitlines()]
+    assert [row[:26] for row in rows if row.startswith("5 days ")] == [
+        "5 days up to yesterday 75.",
+        "5 days before these 75.00 ",
+    ]
+
+
+@pytest.mark.parametrize("ago", [1, 10])
+def test_days_that_were_not_fetched_since_their_end_are_not_compared(command, with_results, ago):
+    now = SystemClock().now()
+    whole = some_days(now)[-1 - ago]
+    part = msgspec.structs.replace(whole, fetched_at=whole.end - 1)
+    asyncio.run(_stored_day(str(with_results.with_name("twite.db")), part))
+    _, text, _ = command("results", "--config", str(with_results), "--days", "5", "--json")
+    (account,) = json.loads(text)["accounts"]
+
+    assert (account["finished_total"], account["previous_total"]) == (None, None)
+
+
 def test_fewer_days_before_are_not_compared(command, with_results):
-    _, out, _ = command("results", "--config", str(with_results), "--days", "8", "--json")
+    _, out, _ = command("results", "--config", str(with_results), "--days", "6", "--json")
     (account,) = json.loads(out)["accounts"]
 
-    assert len(account["days"]) == 8
+    assert len(account["days"]) == 6
     assert account["previous_total"] is None
 
 
@@ -107,10 +137,10 @@ def test_days_before_that_were_not_fetched_are_not_compared(command, with_result
     now = SystemClock().now()
     missing = msgspec.structs.replace(some_days(now)[3], fetched_at=0, cells=())
     asyncio.run(_stored_day(str(with_results.with_name("twite.db")), missing))
-    _, out, _ = command("results", "--config", str(with_results), "--days", "6", "--json")
+    _, out, _ = command("results", "--config", str(with_results), "--days", "5", "--json")
     (account,) = json.loads(out)["accounts"]
 
-    assert account["total"]["spend"] == "90.00"
+    assert account["total"]["spend"] == "75.00"
     assert account["previous_total"] is None
 
 

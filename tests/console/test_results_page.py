@@ -137,7 +137,10 @@ async def test_results_page_says_when_its_figures_were_fetched(stage):
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def of_parts(tmp_path):
-    """An account whose amounts have parts of a cent, and whose second campaign spends more."""
+    """An account whose amounts have parts of a cent, and whose second campaign spends more.
+
+    The other account has 29 days.
+    """
     now = time.time_ns() // 1_000_000
     stage = ConsoleStage(tmp_path, OF_PIXELS)
     store = await SQLiteStore.open(str(stage.settings.store.path))
@@ -159,6 +162,8 @@ async def of_parts(tmp_path):
     # The days before are stored without figures.
     before = days_until(now, 28, ZONE)[:14]
     await put_days(store, ACCOUNT, [ResultDay.of(day) for day in before])
+    await put_account(store, an_account(now, account=MIXED))
+    await put_days(store, MIXED, some_days(now, count=29))
     await store.close()
     await stage.start(people=PEOPLE)
     yield stage
@@ -182,10 +187,20 @@ async def test_results_page_leaves_out_what_has_no_figures(of_parts):
     periods = text.partition("</figure>")[2].partition("<h3>By campaign")[0]
 
     assert "last 14 days" in periods
-    assert "14 days before" not in periods
+    assert "up to yesterday" not in periods
+    assert "before these" not in periods
     # Days without events say so once.
-    days = text.partition("<h3>By day")[2]
+    days = text.partition("<h3>By day")[2].partition(MIXED)[0]
     assert days.count("\N{EN DASH}") == 14
+
+
+async def test_results_page_compares_days_that_are_over(of_parts):
+    text = (await page_of(of_parts)).rpartition("<h3>By campaign")[0].rpartition("</figure>")[2]
+    shown = " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+    assert re.findall(r"(?:last )?14 days[a-z ]*", shown) == [
+        "last 14 days ", "14 days up to yesterday ", "14 days before these ",
+    ]  # fmt: skip
 
 
 async def test_results_page_calls_no_difference_lost(stage):

@@ -174,7 +174,7 @@ async def _live(settings: Settings, account: str, keys: OAuthKeys) -> AsyncItera
     known = ResultsAccount(account=account, campaigns=catalog.campaigns)
     basis = ReportBasis(account=known, unit=settings.results.sale_amount_unit, cut_over=None)
     stored_day = ResultDay.of(day).with_cells(cells, fetched_at=now)
-    found = account_results(basis, [stored_day], [])
+    found = account_results(basis, [stored_day])
     [shown] = found.days
     parts = shown.by_currency or (
         CurrencyResult(currency=found.currency, spend=shown.spend, events=shown.events),

@@ -25,7 +25,7 @@ def report(days=None, account=None):
         unit=SaleAmountUnit.MICRO,
         cut_over="2026-11-20",
     )
-    return account_results(basis, some_days(NOW) if days is None else days, [])
+    return account_results(basis, some_days(NOW) if days is None else days)
 
 
 def parts_of(found):

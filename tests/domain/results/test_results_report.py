@@ -22,14 +22,14 @@ from twite.domain.results.sale_amounts import SaleAmountUnit
 NOW = 1_795_953_600_000  # 2026-11-29T12:00Z
 
 
-def report(days=None, *, previous=(), **changes):
+def report(days=None, *, compared=(), **changes):
     fields = {
         "account": an_account(NOW),
         "unit": SaleAmountUnit.MICRO,
         "cut_over": None,
     }
     days = some_days(NOW) if days is None else days
-    return account_results(ReportBasis(**fields | changes), days, previous)
+    return account_results(ReportBasis(**fields | changes), days, compared)
 
 
 def purchases(part):
@@ -261,11 +261,20 @@ def test_cut_over_outside_the_report_divides_nothing(day):
     )
 
 
-def test_earlier_period_is_compared():
+def test_two_periods_of_whole_days_are_compared():
     days = some_days(NOW)
+    found = report(days[7:], compared=days[1:11])
+    periods = [
+        (each.first, each.last, each.spend) for each in (found.previous_total, found.finished_total)
+    ]
 
-    assert report(days[6:], previous=days[:6]).previous_total.spend == "90.00"
-    assert report(days).previous_total is None
+    assert periods == [
+        ("2026-11-19", "2026-11-23", "75.00"),
+        ("2026-11-24", "2026-11-28", "75.00"),
+    ]
+    assert (found.total.first, found.total.last) == ("2026-11-25", "2026-11-29")
+    alone = report(days)
+    assert (alone.finished_total, alone.previous_total) == (None, None)
 
 
 def test_figures_that_nobody_has_are_none_and_not_0():

@@ -126,7 +126,7 @@ def test_sum_over_placements_hours_and_days_equals_the_whole(span, zone, most, g
         unit=SaleAmountUnit.MICRO,
         cut_over=None,
     )
-    report = account_results(basis, list(stored.values()), [])
+    report = account_results(basis, list(stored.values()))
 
     by_day, whole = {}, [0, 0, 0]
     for (_, _, hour), figures in true.entries.items():

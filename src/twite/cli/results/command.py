@@ -12,6 +12,7 @@ from twite.app.reports.results import read_results
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, option, prints
 from twite.domain.errors import UnknownName
+from twite.domain.plural import plural
 from twite.domain.results.account_results import AccountResults, DayResult, EventResult, PeriodTotal
 from twite.domain.results.csv_rows import csv_rows
 from twite.domain.results.report import day_marks, period_mark, rounded
@@ -99,7 +100,8 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
         for name, period in (
             ("before the cut-over", account.total_before_cut_over),
             ("from the cut-over on", account.total_after_cut_over),
-            (f"{account.total.days} days before", account.previous_total),
+            ("{days} up to yesterday", account.finished_total),
+            ("{days} before these", account.previous_total),
         ):
             rows += _of_period(name, period, account.currency)
     else:
@@ -118,7 +120,10 @@ def _print_account(account: AccountResults, *, by: _By) -> None:
 
 
 def _of_period(name: str, period: PeriodTotal | None, currency: str) -> list[list[str | int]]:
-    return [] if period is None else _rows_of(name, period, period_mark(period), currency)
+    if period is None:
+        return []
+    name = name.format(days=plural(period.days, "day"))
+    return _rows_of(name, period, period_mark(period), currency)
 
 
 def _rows_of(

@@ -182,7 +182,8 @@ def _view(account: AccountResults, part: ResultsPart, names: EventNames) -> Acco
         chart=_chart(account) if part.is_whole else None,
         periods=[
             *rows.of_period("last {days}", account.total),
-            *rows.of_period("{days} before", account.previous_total),
+            *rows.of_period("{days} up to yesterday", account.finished_total),
+            *rows.of_period("{days} before these", account.previous_total),
             *rows.of_period("{days} before the cut-over", account.total_before_cut_over),
             *rows.of_period("{days} from the cut-over on", account.total_after_cut_over),
         ]

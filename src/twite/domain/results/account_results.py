@@ -98,7 +98,9 @@ class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
 
     Amounts in several currencies are never added up: see `by_currency`.
 
-    `previous_total` is that of as many days before; `total_before_cut_over` and
+    `total` contains today, which is not over. For a comparison, `finished_total` is that of as many
+    days up to yesterday, and `previous_total` that of as many days before these; both are null
+    unless all these days were fetched after their ends. `total_before_cut_over` and
     `total_after_cut_over` are those of the parts of the report's days, if the cut-over is among
     them. `problem` is why X's figures could not be fetched.
     """
@@ -110,6 +112,7 @@ class AccountResults(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
     cut_over: str | None
     total: PeriodTotal | None
+    finished_total: PeriodTotal | None
     previous_total: PeriodTotal | None
     total_before_cut_over: PeriodTotal | None
     total_after_cut_over: PeriodTotal | None

@@ -48,11 +48,14 @@ class ReportBasis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def account_results(
-    basis: ReportBasis, days: Sequence[ResultDay], previous: Sequence[ResultDay]
+    basis: ReportBasis, days: Sequence[ResultDay], compared: Sequence[ResultDay] = ()
 ) -> AccountResults:
-    """Return the report of some days; `previous` are as many days before them."""
-    known, report = basis.account, _Report(basis, [*days, *previous])
-    summed = [report.summed(day) for day in days]
+    """Return the report of some days. The two halves of `compared` are compared, if any."""
+    known, report = basis.account, _Report(basis, [*days, *compared])
+    sums = {day.day: report.summed(day) for day in [*days, *compared]}
+    summed = [sums[day.day] for day in days]
+    halves = [sums[day.day] for day in compared]
+    half = len(halves) // 2
     cut_over = basis.cut_over
     if cut_over is not None and not (days and days[0].day <= cut_over <= days[-1].day):
         cut_over = None
@@ -66,7 +69,8 @@ def account_results(
         problem=known.problem,
         cut_over=cut_over,
         total=report.period(summed),
-        previous_total=report.period([report.summed(day) for day in previous]),
+        finished_total=report.period(halves[half:]),
+        previous_total=report.period(halves[:half]),
         total_before_cut_over=report.period(before),
         total_after_cut_over=report.period(after),
         campaigns=report.campaigns(summed),

@@ -84,7 +84,7 @@ class ResultsReader:
 
     async def report(self, *, now: int, days: int) -> ResultsReport:
         """Return the report of the last `days` days, today included. Raises LedgerUnavailable."""
-        known = await self._read(now=now, count=max(2 * days, LAST_DAYS))
+        known = await self._read(now=now, count=max(2 * days + 1, LAST_DAYS))
         found = [await self._account(each, now=now, days=days) for each in known]
         warnings = await self._warnings(known, now=now)
         return ResultsReport(accounts=tuple(found), warnings=tuple(warnings))
@@ -137,7 +137,7 @@ class ResultsReader:
 
     async def _account(self, known: _KnownAccount, *, now: int, days: int) -> AccountResults:
         account = known.account
-        names = [day.day for day in days_until(now, 2 * days, ZoneInfo(account.zone))]
+        names = [day.day for day in days_until(now, 2 * days + 1, ZoneInfo(account.zone))]
         stored = [
             await self._counted(account.account, day, now=now)
             for day in known.days
@@ -147,14 +147,14 @@ class ResultsReader:
         if cut_over is None and stored:
             cut_over = await self._first_day(account)
         basis = ReportBasis(account=account, unit=self._options.unit, cut_over=cut_over)
-        before = [day for day in stored if day.day < names[days]]
+        # Today is not over. Fewer days, or days with a part of X's figures, would look like a jump.
+        over = [day for day in stored if day.day < names[-1] and day.fetched_at >= day.end]
         # A large account takes tenths of a second.
         return await asyncio.to_thread(
             account_results,
             basis,
-            [day for day in stored if day.day >= names[days]],
-            # Fewer days, or days without X's figures, would look like a jump.
-            before if len(before) == days and all(day.fetched_at for day in before) else [],
+            [day for day in stored if day.day > names[days]],
+            over if len(over) == 2 * days else [],
         )
 
     async def _stored(
