@@ -306,5 +306,28 @@ def test_click_ids_are_silent_while_some_arrive_or_few_conversions(late):
     assert kinds(a_basis(matched=[*before, *late])) == []
 
 
+@pytest.mark.parametrize(("stopped", "days"), [(2, 0), (4, 0), (5, 5), (9, 7), (14, 9)])
+def test_click_ids_of_a_small_shop_stopped_after_more_days(stopped, days):
+    """Of 4 orders a day, 1 has a click id, until none has: five are expected in 5 days.
+
+    Later, the days before have fewer, so that five are expected in more days.
+    """
+    each = [matched(ago, 4, 0 if ago <= stopped else 1) for ago in range(1, 29)]
+    facts = [warning.fact for warning in warnings_of(a_basis(matched=each))]
+
+    said = f"none of {4 * days} conversions of the last {days} days has a click id"
+    assert [fact.partition(".")[0] for fact in facts] == ([said] if days else [])
+
+
+@pytest.mark.parametrize("ago", [1, 7, 14, None])
+def test_one_click_id_in_two_weeks_silences_a_very_small_shop(ago):
+    """Five click ids are expected in 14 days, of one order each."""
+    late = [matched(day, 1, int(day == ago)) for day in range(1, 15)]
+    before = [matched(day, 100, 36) for day in range(15, 29)]
+
+    found = kinds(a_basis(matched=[*late, *before]))
+    assert found == ([] if ago else [AlertKind.CLICK_IDS_STOPPED])
+
+
 def test_shop_that_never_had_click_ids_is_silent():
     assert kinds(a_basis(matched=[matched(ago, 500, 0) for ago in range(1, 17)])) == []

@@ -29,12 +29,13 @@ WARNINGS: Final = (
 # How many settled days in a row a warning needs.
 _DAYS: Final = 3
 # Click ids count as stopped after this many days (UTC) without any, though the days before let
-# expect at least so many.
+# expect at least so many. A small shop needs more days for that, up to a limit.
 _CLICK_DAYS: Final = 2
+_MOST_CLICK_DAYS: Final = 14
 _CLICK_DAYS_BEFORE: Final = 14
-# Of so many days before today, warnings read match keys.
-MATCHED_DAYS: Final = _CLICK_DAYS + _CLICK_DAYS_BEFORE
 _LEAST_CLICKS: Final = 5
+# Of so many days before today, warnings read match keys.
+MATCHED_DAYS: Final = _MOST_CLICK_DAYS + _CLICK_DAYS_BEFORE
 # So many of the latest conversions show the unit of sale amounts.
 _ENOUGH_AMOUNTS: Final = 20
 
@@ -231,20 +232,25 @@ def _latest_amounts(by_day: Iterable[Sequence[EventFigure]]) -> EventFigure:
 
 def _of_click_ids(basis: WarningBasis) -> Iterator[ResultsWarning]:
     today = basis.now // DAY
-    late = _matching(basis, today - _CLICK_DAYS, today)
-    before = _matching(basis, today - _CLICK_DAYS - _CLICK_DAYS_BEFORE, today - _CLICK_DAYS)
-    share = before.click / before.conversions if before.conversions else 0.0
-    if not late.click and share * late.conversions >= _LEAST_CLICKS:
+    for days in range(_CLICK_DAYS, _MOST_CLICK_DAYS + 1):
+        late = _matching(basis, today - days, today)
+        if late.click:
+            return
+        before = _matching(basis, today - days - _CLICK_DAYS_BEFORE, today - days)
+        share = before.click / before.conversions if before.conversions else 0.0
+        if share * late.conversions < _LEAST_CLICKS:
+            continue
         yield ResultsWarning(
             kind=AlertKind.CLICK_IDS_STOPPED,
             account=basis.account.account,
             fact=(
-                f"none of {late.conversions:,} conversions of the last {_CLICK_DAYS} days has a "
-                f"click id. In the {_CLICK_DAYS_BEFORE} days before, {share:.0%} had one"
+                f"none of {late.conversions:,} conversions of the last {days} days has a click "
+                f"id. In the {_CLICK_DAYS_BEFORE} days before, {share:.0%} had one"
             ),
             effect="X attributes conversions without a click id only by email, or not at all.",
             fix="Check that landing pages keep twclid in the URL and still load the script.",
         )
+        return
 
 
 def _matching(basis: WarningBasis, since: int, until: int) -> Matching:
