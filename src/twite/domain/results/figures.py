@@ -129,9 +129,14 @@ class ResultDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.start, self.end) == (day.start, day.end)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the figures of conversions were final, of the campaigns that X did not omit."""
+        return self.fetched_at >= self.end + SETTLED_AFTER
+
+    @property
     def is_estimate(self) -> bool:
         """Whether the figures of conversions may still change."""
-        return self.fetched_at < self.end + SETTLED_AFTER or self._has_omitted
+        return not self.is_settled or self._has_omitted
 
     @property
     def is_spend_final(self) -> bool:

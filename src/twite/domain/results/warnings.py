@@ -1,7 +1,8 @@
 """Warnings about results: each compares what Twite delivered with what X attributes and counts.
 
 X does not say how many conversions it received, so a small share is no warning. Only figures that
-X no longer changes count.
+X no longer changes count. A campaign that X's answer omitted is unknown: a warning that it could
+refute does not hold, and the others do.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ class WarningBasis(msgspec.Struct, frozen=True, kw_only=True):
 
 def warnings_of(basis: WarningBasis) -> list[ResultsWarning]:
     """Return the warnings that hold, at most one of each kind."""
-    settled = [day for day in basis.days if day.fetched_at and not day.is_estimate][-_DAYS:]
+    settled = [day for day in basis.days if day.is_settled][-_DAYS:]
     in_a_row = all(day.end == after.start for day, after in pairwise(settled))
     found: list[ResultsWarning] = []
     if len(settled) == _DAYS and in_a_row and settled[-1].end > basis.now - _DAYS * DAY:
@@ -101,7 +102,8 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
             yield _not_served(basis, campaigns=len(asked), spent=spent, delivered=sum(delivered))
         return
     attributed = sum(figure.count or 0 for whole in sums for figure in whole.events.values())
-    if spent and all(delivered) and not attributed:
+    is_known = not (_omitted(settled, FigureGroup.CONVERSIONS) & _advertised(basis.days))
+    if spent and all(delivered) and not attributed and is_known:
         yield ResultsWarning(
             kind=AlertKind.RESULTS_NONE_ATTRIBUTED,
             account=basis.account.account,
@@ -113,6 +115,18 @@ def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterat
             fix="Compare the event ids with Events Manager, and check that conversions have click "
             "ids or emails (twite results, Match keys).",
         )
+
+
+def _omitted(days: Iterable[ResultDay], group: FigureGroup) -> set[str]:
+    """Return the campaigns of which an answer had no figures of a group."""
+    cells = (cell for day in days for cell in day.cells)
+    return {cell.campaign for cell in cells if cell.is_omitted and cell.group is group}
+
+
+def _advertised(days: Sequence[ResultDay]) -> set[str]:
+    """Return the campaigns that spent, or may have: X attributes only to these."""
+    spent = {cell.campaign for day in days for cell in day.cells if cell.spend_micro}
+    return spent | _omitted(days, FigureGroup.SPEND)
 
 
 def _not_served(
@@ -145,7 +159,7 @@ def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[Re
     a campaign counts another event of the same type, or none of the delivered events.
     """
     account = basis.account
-    running = {cell.campaign for day in settled for cell in day.cells if cell.spend_micro}
+    running = _advertised(settled)
     counted = {item.event for item in account.line_items if item.event and item.campaign in running}
     delivered = {each.event for day in settled for each in day.delivered or () if each.count}
     if not counted or not delivered:
@@ -192,10 +206,11 @@ def _of_amounts(basis: WarningBasis) -> Iterator[ResultsWarning]:
                 cell.events[event_type]
                 for cell in day.cells
                 if event_type in cell.events
+                and not cell.is_omitted
                 and currencies.get(cell.campaign, account.currency) == currency
             ]
             for day in reversed(basis.days)
-            if day.fetched_at and not day.is_estimate
+            if day.is_settled
         )
         latest = _latest_amounts(by_day)
         fault = unit_fault(event_type, latest, own, basis.unit)
