@@ -197,6 +197,15 @@ def test_currency_of_a_campaign_is_its_own_or_that_of_its_funding_instrument():
     ]
 
 
+def test_line_item_is_active_unless_x_says_that_it_is_paused_or_a_draft():
+    states = ["ACTIVE", "PAUSED", "DRAFT", None, "SOMETHING_NEW"]
+    body = {"data": [{"id": "l", "campaign_id": "c", "entity_status": state} for state in states]}
+    body["data"].append({"id": "l", "campaign_id": "c"})
+    found = read_line_items(msgspec.json.encode(body)).data
+
+    assert [item.is_active for item in found] == [True, False, False, True, True, True]
+
+
 def test_job_is_processing_done_or_failed():
     bodies = [
         {"id_str": "1120829647711653888", "id": 1120829647711653888, "status": "PROCESSING"},

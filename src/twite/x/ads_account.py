@@ -1,11 +1,15 @@
 """X's lists of an ads account: details, campaigns, line items, funding instruments. [doc CM]"""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from twite.domain.results.account import AdCampaign, AdLineItem
 from twite.x.inquiry import decoded
+
+# States of line items that do not run; the other one is ACTIVE. [doc CM]
+_INACTIVE: Final = frozenset({"PAUSED", "DRAFT"})
 
 
 class AdsAccountDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,7 @@ class _WrittenLineItem(msgspec.Struct, frozen=True, kw_only=True):
     campaign_id: str = ""
     name: str | None = None
     primary_web_event_tag: str | None = None
+    entity_status: str | None = None
 
 
 class _WrittenInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +87,7 @@ def read_line_items(body: bytes) -> LineItemPage | None:
             campaign=item.campaign_id,
             name=item.name or "",
             event=item.primary_web_event_tag,
+            is_active=item.entity_status not in _INACTIVE,
         )
         for item in read.data
     )

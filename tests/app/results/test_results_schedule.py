@@ -264,6 +264,27 @@ async def test_fetch_of_each_fault_reports_its_warning_and_no_other(stage, kind)
     assert holding == {each: each is kind for each in WARNINGS}
 
 
+async def test_paused_line_item_does_not_count_the_delivered_event(stage):
+    sold(stage)
+    await with_match_keys(stage, stops=False)
+    other = [
+        {"id": f"li{place}", "campaign": f"c{place}", "primary_web_event_tag": "o8z6m"}
+        for place in (1, 2)
+    ]
+    paused = {
+        "id": "li3",
+        "campaign": "c1",
+        "primary_web_event_tag": PURCHASE,
+        "entity_status": "PAUSED",
+    }
+    stage.x.judge.world.merge({"line_items": [*other, paused]})
+
+    stage.schedule.start()
+    await stage.clock.advance(MINUTE)
+
+    assert (ACCOUNT, True) in stage.conditions(AlertKind.RESULTS_EVENT_UNCOUNTED)
+
+
 async def test_alert_of_an_account_that_was_removed_resolves(stage):
     sold(stage, attributed=False)
     stage.schedule.start()

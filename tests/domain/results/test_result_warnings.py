@@ -193,6 +193,20 @@ def test_event_is_counted_under_either_of_its_ids():
     assert kinds(a_basis(*settled(event="o8z6l"), account=other)) == []
 
 
+def test_paused_line_item_counts_nothing():
+    paused = AdLineItem(id="l2", campaign="c1", event="o8z6l", is_active=False)
+    active = replace(paused, is_active=True)
+    days = settled(event="o8z6l")
+
+    def found(item):
+        return kinds(
+            a_basis(*days, account=replace(ACCOUNT, line_items=(*ACCOUNT.line_items, item)))
+        )
+
+    assert found(active) == []
+    assert found(paused) == [AlertKind.RESULTS_EVENT_UNCOUNTED]
+
+
 def test_line_items_without_an_event_and_campaigns_without_spend_count_nothing():
     silent = replace(ACCOUNT, line_items=(AdLineItem(id="l1", campaign="c1"),))
 

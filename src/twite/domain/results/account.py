@@ -25,12 +25,16 @@ class AdCampaign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AdLineItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An ad group. `event` is its primary web event tag: what its campaign counts."""
+    """An ad group. `event` is its primary web event tag: what its campaign counts.
+
+    One that is paused or a draft is not active, and counts nothing.
+    """
 
     id: str
     campaign: str
     name: str = ""
     event: str | None = None
+    is_active: bool = True
 
 
 class JobStatus(StrEnum):

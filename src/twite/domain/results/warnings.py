@@ -160,7 +160,11 @@ def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[Re
     """
     account = basis.account
     running = _advertised(settled)
-    counted = {item.event for item in account.line_items if item.event and item.campaign in running}
+    counted = {
+        item.event
+        for item in account.line_items
+        if item.event and item.is_active and item.campaign in running
+    }
     delivered = {each.event for day in settled for each in day.delivered or () if each.count}
     if not counted or not delivered:
         return
