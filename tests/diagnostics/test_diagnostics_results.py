@@ -6,11 +6,14 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from msgspec.structs import replace
 
 from any_results import ACCOUNT, an_account, some_days
 from twite.diagnostics import CheckStatus, examine
 from twite.diagnostics.results import live_results, results
+from twite.domain.results.account import AdLineItem
 from twite.domain.results.account_days import days_until
+from twite.domain.results.figures import DeliveredEvent
 from twite.domain.times import DAY, HOUR, LATEST, MINUTE, SECOND, spelled
 from twite.gateway.results.records import put_account, put_days
 from twite.machine.system import SystemClock
@@ -24,12 +27,15 @@ CAMPAIGN = {"id": "c1", "funding_instrument": "lygyi", "name": "Autumn"}
 LINE_ITEM = {"id": "li1", "campaign": "c1", "primary_web_event_tag": "o8z6k"}
 
 
-async def of_store(folder, *, text=SIGNED_IN, attributed=2, **account):
-    """Return the findings about stored results."""
+async def of_store(folder, *, text=SIGNED_IN, attributed=2, delivered=(), **account):
+    """Return the findings about stored results; `delivered` are other events of each day."""
     now = SystemClock().now()
     store = await SQLiteStore.open(str(folder / "twite.db"))
     await put_account(store, an_account(now, **account))
-    await put_days(store, ACCOUNT, some_days(now, attributed=attributed))
+    days = some_days(now, attributed=attributed)
+    await put_days(
+        store, ACCOUNT, [replace(day, delivered=(*day.delivered, *delivered)) for day in days]
+    )
     await store.close()
     return [(each.status, each.found) async for each in results(read(folder, text))]
 
@@ -116,6 +122,21 @@ async def test_what_a_fetch_could_not_read_is_a_warning(tmp_path):
 
     assert (status, passed[0]) == (CheckStatus.WARNING, CheckStatus.PASSED)
     assert sentence == f"ads account {ACCOUNT}: cannot read conversion_boats: an unknown metric"
+
+
+@pytest.mark.parametrize("fetch", ["true", "false"])
+async def test_delivered_event_that_no_campaign_counts_is_named_without_a_warning(tmp_path, fetch):
+    items = (AdLineItem(id="l1", campaign="c1", event="o8z6k"),)
+    sign_up = DeliveredEvent(pixel="o8z6j", event="o8z6m", count=3)
+    text = f"{SIGNED_IN}\n[results]\nfetch = {fetch}\n"
+
+    found = await of_store(tmp_path, text=text, delivered=[sign_up], line_items=items)
+
+    said = (
+        f"ads account {ACCOUNT}: no campaign that spends counts sign_up (o8z6m). "
+        "X reports such events, and optimizes for others"
+    )
+    assert found[1:] == ([(CheckStatus.PASSED, said)] if fetch == "true" else [])
 
 
 @pytest.mark.parametrize("text", [GOOD, SIGNED_IN + "\n[results]\nfetch = false\n"])

@@ -1,6 +1,6 @@
 """Diagnostics of X's results: whether they are fetched, warnings, and one day of statistics."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Final
 
 from twite.app.logins import ask_x, stored
@@ -16,6 +16,7 @@ from twite.domain.results.account_results import CurrencyResult, EventResult
 from twite.domain.results.figures import FigureGroup, ResultCell, ResultDay
 from twite.domain.results.report import ReportBasis, account_results, rounded
 from twite.domain.results.stats_request import MOST_ENTITIES, PLACEMENTS, StatsRequest
+from twite.domain.results.warnings import usually_uncounted, warnings_of
 from twite.domain.times import HOUR, SECOND, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.gateway.results.back_fill import zone_of
@@ -37,41 +38,53 @@ async def results(settings: Settings) -> AsyncIterator[CheckFinding]:
         async with open_records(settings) as records:
             reader = results_reader(records, settings, pixels)
             found = [await load_account(records, account) for account in reader.accounts]
-            warnings = await reader.warnings(now=now)
+            bases = await reader.bases(now=now)
     except TwiteError:
         return  # other checks report what cannot be read
     signed_in = signed_in_accounts(pixels) if settings.results.fetch else {}
     for account in found:
-        if account.account not in signed_in:
-            continue
-        if account.unreadable:
-            yield _not_read(account.account, account.unreadable)
-        if account.problem:
-            yield warning(
-                "results",
-                f"the results of ads account {account.account} are not current: "
-                f"{masked_words(account.problem)}",
-                "The report shows older figures. Deliveries are not affected.",
-                "Correct the cause that it names, or wait. Twite tries again within an hour.",
-            )
-        elif account.hourly_at and account.hourly_at < now - _LATE:
-            yield warning(
-                "results",
-                f"the results of ads account {account.account} were last fetched "
-                f"{spelled(account.hourly_at)}",
-                "The report shows older figures.",
-                "Check that the gateway runs. It fetches results every hour.",
-            )
-        elif account.hourly_at:
+        if account.account in signed_in:
+            for finding in _of_fetches(account, now=now):
+                yield finding
+    for basis in bases:
+        uncounted = usually_uncounted(basis)
+        if uncounted and basis.account.account in signed_in:
             yield passed(
-                "results", f"ads account {account.account}: fetched {spelled(account.hourly_at)}"
+                "results",
+                f"ads account {basis.account.account}: no campaign that spends counts "
+                f"{uncounted}. X reports such events, and optimizes for others",
             )
-    for each in warnings:
+    for each in (found for basis in bases for found in warnings_of(basis)):
         yield warning(
             "results",
             f"ads account {each.account}: {each.fact}. {each.effect}",
             "What X attributes or counts does not fit what Twite delivers.",
             "Run twite results. twite alerts names the page with what to do.",
+        )
+
+
+def _of_fetches(account: ResultsAccount, *, now: int) -> Iterator[CheckFinding]:
+    if account.unreadable:
+        yield _not_read(account.account, account.unreadable)
+    if account.problem:
+        yield warning(
+            "results",
+            f"the results of ads account {account.account} are not current: "
+            f"{masked_words(account.problem)}",
+            "The report shows older figures. Deliveries are not affected.",
+            "Correct the cause that it names, or wait. Twite tries again within an hour.",
+        )
+    elif account.hourly_at and account.hourly_at < now - _LATE:
+        yield warning(
+            "results",
+            f"the results of ads account {account.account} were last fetched "
+            f"{spelled(account.hourly_at)}",
+            "The report shows older figures.",
+            "Check that the gateway runs. It fetches results every hour.",
+        )
+    elif account.hourly_at:
+        yield passed(
+            "results", f"ads account {account.account}: fetched {spelled(account.hourly_at)}"
         )
 
 

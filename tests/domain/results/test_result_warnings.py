@@ -15,7 +15,12 @@ from twite.domain.results.figures import (
     ResultDay,
 )
 from twite.domain.results.sale_amounts import SaleAmountUnit
-from twite.domain.results.warnings import WARNINGS, WarningBasis, warnings_of
+from twite.domain.results.warnings import (
+    WARNINGS,
+    WarningBasis,
+    usually_uncounted,
+    warnings_of,
+)
 from twite.domain.stats.match_keys import Matched, Matching
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import DAY
@@ -184,6 +189,29 @@ def test_event_of_another_type_beside_a_counted_one_is_usual():
     days = [replace(day, delivered=(*day.delivered, also)) for day in settled()]
 
     assert kinds(a_basis(*days)) == []
+    assert usually_uncounted(a_basis(*days)) == "cart (o8z6m)"
+    assert usually_uncounted(a_basis(*settled())) == ""
+
+
+def test_event_of_a_warning_is_not_named_as_usual():
+    also = DeliveredEvent(pixel="o8z6j", event="o8z6m", count=90)
+    days = [replace(day, delivered=(*day.delivered, also)) for day in settled(event="o8z6l")]
+    cart = AdLineItem(id="l2", campaign="c1", event="o8z6m")
+    account = replace(ACCOUNT, line_items=(*ACCOUNT.line_items, cart))
+
+    (warning,) = warnings_of(a_basis(*days, account=account))
+    assert "counts old purchase (o8z6l)." in warning.fact
+    assert usually_uncounted(a_basis(*days, account=account)) == ""
+    (warning,) = warnings_of(a_basis(*days))
+    assert "counts old purchase (o8z6l), cart (o8z6m)." in warning.fact
+    assert usually_uncounted(a_basis(*days)) == ""
+
+
+def test_campaigns_that_count_no_event_name_none_as_usual():
+    silent = replace(ACCOUNT, line_items=())
+
+    assert usually_uncounted(a_basis(*settled(), account=silent)) == ""
+    assert usually_uncounted(a_basis(*settled(event="o8z6m")[1:])) == ""
 
 
 def test_event_is_counted_under_either_of_its_ids():

@@ -69,15 +69,31 @@ class WarningBasis(msgspec.Struct, frozen=True, kw_only=True):
 
 def warnings_of(basis: WarningBasis) -> list[ResultsWarning]:
     """Return the warnings that hold, at most one of each kind."""
-    settled = [day for day in basis.days if day.is_settled][-_DAYS:]
-    in_a_row = all(day.end == after.start for day, after in pairwise(settled))
+    settled = _settled(basis)
     found: list[ResultsWarning] = []
-    if len(settled) == _DAYS and in_a_row and settled[-1].end > basis.now - _DAYS * DAY:
+    if settled:
         found += _of_attribution(basis, settled)
         found += _of_events(basis, settled)
     found += _of_amounts(basis)
     found += _of_click_ids(basis)
     return found
+
+
+def usually_uncounted(basis: WarningBasis) -> str:
+    """Name the delivered events that no campaign counts, and no warning names; "" if none.
+
+    This is usual: X reports them, and optimizes for others.
+    """
+    events = _uncounted(basis, _settled(basis))
+    return _named(basis, events.usual)
+
+
+def _settled(basis: WarningBasis) -> Sequence[ResultDay]:
+    """Return the days that a warning needs; none if they are too few, old, or not in a row."""
+    days = [day for day in basis.days if day.is_settled][-_DAYS:]
+    in_a_row = all(day.end == after.start for day, after in pairwise(days))
+    is_late = len(days) == _DAYS and days[-1].end > basis.now - _DAYS * DAY
+    return days if is_late and in_a_row else ()
 
 
 def _of_attribution(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
@@ -152,11 +168,33 @@ def _not_served(
     )
 
 
-def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
-    """Warn about delivered events that no line item counts.
+class _UncountedEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """Delivered events that no campaign counts. `counted` are those that they count instead."""
 
-    Most shops also send events that no campaign optimizes for. So an event is in question only if
-    a campaign counts another event of the same type, or none of the delivered events.
+    wrong: Sequence[str]
+    usual: Sequence[str]
+    counted: Sequence[str]
+
+
+def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[ResultsWarning]:
+    events = _uncounted(basis, settled)
+    if events.wrong:
+        yield ResultsWarning(
+            kind=AlertKind.RESULTS_EVENT_UNCOUNTED,
+            account=basis.account.account,
+            fact=f"no campaign that spends counts {_named(basis, events.wrong)}. They count "
+            f"{', '.join(events.counted)}",
+            effect="X's campaigns optimize for another event than the one that Twite delivers.",
+            fix="Choose the delivered event in the ad groups, or change [pixel.events] to the id "
+            "that they count, then run twite reload.",
+        )
+
+
+def _uncounted(basis: WarningBasis, settled: Sequence[ResultDay]) -> _UncountedEvents:
+    """Find delivered events that no active line item of a campaign that spends counts.
+
+    Most shops also send events that no campaign optimizes for. So an event is wrong only if a
+    campaign counts another event of the same type, or none of the delivered events.
     """
     account = basis.account
     running = _advertised(settled)
@@ -166,28 +204,22 @@ def _of_events(basis: WarningBasis, settled: Sequence[ResultDay]) -> Iterator[Re
         if item.event and item.is_active and item.campaign in running
     }
     delivered = {each.event for day in settled for each in day.delivered or () if each.count}
-    if not counted or not delivered:
-        return
     same = {alias: event for event in delivered for alias in _aliases(account, event)}
     known = {same.get(event, event) for event in counted}
     others = {account.event_types.get(event) for event in known - delivered} - {None}
-    wrong = [
+    uncounted = delivered - known if counted else set[str]()
+    wrong = {
         event
-        for event in sorted(delivered - known)
+        for event in uncounted
         if not known & delivered or account.event_types.get(event) in others
-    ]
-    if wrong:
-        names = ", ".join(
-            f"{basis.event_names.get(event, '')} ({event})".strip() for event in wrong
-        )
-        yield ResultsWarning(
-            kind=AlertKind.RESULTS_EVENT_UNCOUNTED,
-            account=account.account,
-            fact=f"no campaign that spends counts {names}. They count {', '.join(sorted(counted))}",
-            effect="X's campaigns optimize for another event than the one that Twite delivers.",
-            fix="Choose the delivered event in the ad groups, or change [pixel.events] to the id "
-            "that they count, then run twite reload.",
-        )
+    }
+    return _UncountedEvents(
+        wrong=sorted(wrong), usual=sorted(uncounted - wrong), counted=sorted(counted)
+    )
+
+
+def _named(basis: WarningBasis, events: Iterable[str]) -> str:
+    return ", ".join(f"{basis.event_names.get(event, '')} ({event})".strip() for event in events)
 
 
 def _aliases(account: ResultsAccount, event: str) -> tuple[str, ...]:

@@ -86,12 +86,18 @@ class ResultsReader:
         """Return the report of the last `days` days, today included. Raises LedgerUnavailable."""
         known = await self._read(now=now, count=max(2 * days + 1, LAST_DAYS))
         found = [await self._account(each, now=now, days=days) for each in known]
-        warnings = await self._warnings(known, now=now)
+        warnings = [
+            each for basis in await self._bases(known, now=now) for each in warnings_of(basis)
+        ]
         return ResultsReport(accounts=tuple(found), warnings=tuple(warnings))
 
     async def warnings(self, *, now: int) -> list[ResultsWarning]:
         """Return the warnings about all accounts. Raises LedgerUnavailable."""
-        return await self._warnings(await self._read(now=now, count=LAST_DAYS), now=now)
+        return [each for basis in await self.bases(now=now) for each in warnings_of(basis)]
+
+    async def bases(self, *, now: int) -> list[WarningBasis]:
+        """Return what warnings about each account are found in. Raises LedgerUnavailable."""
+        return await self._bases(await self._read(now=now, count=LAST_DAYS), now=now)
 
     async def _read(self, *, now: int, count: int) -> list[_KnownAccount]:
         known = [await load_account(self._records, account) for account in self._accounts]
@@ -100,16 +106,14 @@ class ResultsReader:
             for each in known
         ]
 
-    async def _warnings(
-        self, accounts: Iterable[_KnownAccount], *, now: int
-    ) -> list[ResultsWarning]:
-        found: list[ResultsWarning] = []
+    async def _bases(self, accounts: Iterable[_KnownAccount], *, now: int) -> list[WarningBasis]:
+        found: list[WarningBasis] = []
         usual_amounts = await self._records.load(UsualAmount)
         matched = await self._matched(since=now - MATCHED_DAYS * DAY)
         for known in accounts:
             destinations = self._accounts[known.account.account]
             pixels = {destination.pixel for destination in destinations}
-            found += warnings_of(
+            found.append(
                 WarningBasis(
                     account=known.account,
                     # Settled days have been counted.
