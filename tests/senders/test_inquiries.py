@@ -7,6 +7,7 @@ import pytest
 
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.senders.inquiries import HttpInquiries
+from twite.x.analytics import LONGEST_FILE
 from twite.x.inquiry import Inquiry
 
 
@@ -74,3 +75,13 @@ async def test_redirect_is_not_followed_with_credentials():
 
     assert isinstance(came, Response)
     assert came.status == 302
+
+
+@pytest.mark.parametrize(("longer", "is_whole"), [(0, True), (1, False)])
+async def test_response_may_be_as_long_as_a_file_of_a_job(longer, is_whole):
+    length = LONGEST_FILE + longer
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+    came = await inquire(head.encode() + b" " * length, within=60_000)
+
+    assert isinstance(came, Response)
+    assert (len(came.body), came.whole) == (LONGEST_FILE, is_whole)

@@ -5,13 +5,10 @@ aiohttp is imported for the first inquiry, so that it does not delay the start.
 
 import asyncio
 from importlib import import_module
-from typing import Final
 
 from twite.gateway.ports.transport import NoResponse, Response
+from twite.x.analytics import LONGEST_FILE
 from twite.x.inquiry import Inquiry
-
-# Far larger than the largest response, a list of a thousand events with embed codes.
-_LONGEST_INQUIRY: Final = 8 << 20
 
 
 class HttpInquiries:
@@ -45,7 +42,8 @@ class HttpInquiries:
                 ) as came,
             ):
                 body = bytearray()
-                whole = await read_into(body, came, most=_LONGEST_INQUIRY)
+                # A job's file is the longest answer. The HTTP client may decompress it.
+                whole = await read_into(body, came, most=LONGEST_FILE)
                 return response_of(came, body, whole=whole)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failure:
             return no_answer(failure, left=not isinstance(failure, aiohttp.ClientConnectorError))

@@ -62,7 +62,7 @@ _SPLIT: Final = ("post_view", "post_engagement")
 _SUCCESS: Final = "SUCCESS"
 _FAILED: Final = "FAILED"
 _GZIP: Final = b"\x1f\x8b"
-_LONGEST_FILE: Final = 32 << 20
+LONGEST_FILE: Final = 32 << 20
 _NO_ENTITY: Final = "data: not an object with id and id_data"
 # A million millions, in millionths.
 _HIGHEST: Final = 10**18
@@ -198,7 +198,7 @@ def unzipped(body: bytes) -> bytes | None:
         return body
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        content = stream.decompress(body, _LONGEST_FILE)
+        content = stream.decompress(body, LONGEST_FILE)
     except (zlib.error, gzip.BadGzipFile):
         return None
     return content if stream.eof else None

@@ -185,3 +185,25 @@ async def test_files_that_x_refuses_are_a_problem_that_names_both_answers():
         "does not serve its file: 403, and 403 without a signature"
     )
     assert len(files_asked(stage)) == 60
+
+
+async def test_file_that_is_too_long_is_a_problem_and_not_asked_for_without_end():
+    stage = await with_finished_jobs()
+    ask = stage.x.ask
+
+    async def cut(inquiry):
+        answered = await ask(inquiry)
+        return replace(answered, whole=not inquiry.url.endswith(".gz"))
+
+    stage.x.ask = cut
+    problems = set()
+    for _ in range(12):
+        await stage.run()
+        problems.add((await stage.account()).problem)
+        await stage.clock.advance(MINUTE)
+
+    assert max(problems) == (
+        "6 jobs of older days failed 5 times, and will be repeated within a day. The last time, "
+        "its file is damaged, or longer than 32 MiB"
+    )
+    assert len(files_asked(stage)) == 30

@@ -28,6 +28,7 @@ _OF_ACCOUNT: Final = frozenset(
     {RefusalReason.TOKEN_REFUSED, RefusalReason.APP_UNAPPROVED, RefusalReason.NO_ROLE}
 )
 _NOT_ALLOWED: Final = frozenset({401, 403})
+_TOO_LONG: Final = f"its file is damaged, or longer than {analytics.LONGEST_FILE >> 20} MiB"
 Item_co = TypeVar("Item_co", covariant=True)
 
 
@@ -147,19 +148,24 @@ class AdsStatistics:
         if status != 200:
             raise JobFileMissing(f"X does not serve its file: {status}{unsigned}")
         content = await asyncio.to_thread(analytics.unzipped, body)
-        answer = None if content is None else _reader(request)(content)
+        if content is None:
+            raise JobFileMissing(_TOO_LONG)
+        answer = _reader(request)(content)
         if answer is None:
             raise JobFileMissing("its file cannot be read")
         return await self._figures(answer, request)
 
     async def _downloaded(self, url: str, keys: OAuthKeys | None) -> tuple[int, bytes]:
-        """Return the status and body of a file."""
-        return await self._inquiries.ask(
-            lambda nonce, timestamp: analytics.file_request(
-                url, keys, nonce=nonce, timestamp=timestamp
-            ),
-            lambda status, body: (status, body),
-        )
+        """Return the status and body of a file. Raises JobFileMissing if it is too long."""
+        try:
+            return await self._inquiries.ask(
+                lambda nonce, timestamp: analytics.file_request(
+                    url, keys, nonce=nonce, timestamp=timestamp
+                ),
+                lambda status, body: (status, body),
+            )
+        except RefusedByX as refused:
+            raise JobFileMissing(_TOO_LONG) from refused
 
     async def _figures(self, answer: StatsAnswer, request: StatsRequest) -> ReadStats:
         """Read the figures entity by entity: deliveries have their turn in between."""

@@ -38,6 +38,8 @@ from twite.x.inquiry import (
 
 APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND, CM]
 _ROLES: Final = " or ".join(spec.MANAGING_ROLES)
+# Another request would get the same response.
+_TOO_LONG: Final = InquiryRefusal(reason=RefusalReason.UNREADABLE, said="longer than Twite reads")
 _T = TypeVar("_T")
 
 
@@ -182,9 +184,9 @@ class XInquiries:
         passing = _passing(inquiry, came, now=self.clock.now())
         if passing is not None:
             raise passing
-        if not came.whole:
-            raise _unanswered(inquiry, "the response was truncated", left=True)
-        found = read(came.status, came.body)
+        found: _T | InquiryRefusal = _TOO_LONG
+        if came.whole:
+            found = read(came.status, came.body)
         if not isinstance(found, InquiryRefusal):
             return found
         raise refused(found, about=about, off=_off(came, self.clock.now()))
