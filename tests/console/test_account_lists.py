@@ -121,13 +121,26 @@ async def test_export_has_the_conversions_of_the_account(stage):
     assert sorted(row["conversion_id"] for row in rows) == ["held-q1", "held-q2", "held-q3"]
 
 
+@pytest.mark.parametrize("query", ["", "?account=bolt", "?pixel=q1"])
+async def test_refused_and_held_conversions_of_home_lead_to_lists_of_exactly_these(stage, query):
+    home = await page_of(stage, f"/console{query}")
+    sentence = home.partition('id="problems"')[2].partition("</p>")[0]
+    found = re.findall(r'href="([^"]+)">([0-9]+) (refused by X|held)</a>', sentence)
+
+    assert [said for _, _, said in found] == ["refused by X", "held"]
+    for path, many, said in found:
+        state = "held" if said == "held" else "dead"
+        assert f"state={state}" in path
+        assert await counted(stage, html.unescape(path)) == int(many)
+
+
 async def test_problems_of_an_account_lead_to_the_problem_the_plan_and_the_replay(stage):
     ada = await stage.signed_in("ada")
     home = await page_of(stage, "/console?account=bolt")
-    [path] = re.findall(r'id="problems"><a href="([^"]+)">([^<]+)</a>', home)
-    assert path == ("/console/problems?account=bolt", "1 refused by X and 2 held")
+    [path] = re.findall(r'href="([^"]+)">Problems by cause</a>', home)
+    assert path == "/console/problems?account=bolt"
 
-    listed = await page_of(stage, path[0])
+    listed = await page_of(stage, path)
     [key] = [key for key, row in problem_rows(listed).items() if "may already have" in row]
     link = f"/console/problems/{key}?account=bolt"
     form = {"problem": key, "which": "all", "account": "bolt"}

@@ -133,6 +133,8 @@ class HomePage:
             spoken=", ".join(f"{number(getattr(whole, name))} {name}" for name, _ in ENDS),
             all_path=_all_path(request, scope, "", pixel, when),
             copies_path=_all_path(request, scope, "duplicate", pixel, when),
+            dead_path=_all_path(request, scope, "dead", pixel, when),
+            held_path=_all_path(request, scope, "held", pixel, when),
             problems_path=_problems_path(request),
             since=since,
             by_pixel=by_pixel,
