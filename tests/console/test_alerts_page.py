@@ -233,6 +233,32 @@ async def test_acknowledged_cause_stays_visible_with_who_and_is_audited(stage):
     assert (audited.who, audited.subject) == ("olga", "credentials_refused")
 
 
+@pytest.mark.parametrize(
+    ("what", "fields"),
+    [("acknowledge", {}), ("mute", {"for": "1h"}), ("mute", {"for": "a while"})],
+)
+@pytest.mark.parametrize(
+    "query", ["pixel=o8z6j", "account=18ce54d4x5t", "pixel=o8z6j&before=9999999999999"]
+)
+async def test_reply_keeps_the_filter_and_the_place_of_the_page(stage, query, what, fields):
+    olga = await stage.signed_in("olga")
+    path = f"/console/alerts?{query}"
+    page = (await olga.get(path)).text.partition("conversions are held")[2]
+    [action, *_] = re.findall(rf'action="(/console/alerts/{what}[^"]*)"', page)
+
+    answer = await olga.post(html.unescape(action), {"alerts": "held"} | fields)
+
+    assert answer.location == path
+
+
+async def test_reply_leads_to_no_other_page(stage):
+    olga = await stage.signed_in("olga")
+
+    answer = await olga.post("/console/alerts/mute?next=//evil.example&pixel=//evil.example/%0d%0a")
+
+    assert answer.location == "/console/alerts?pixel=%2F%2Fevil.example%2F%0D%0A"
+
+
 async def test_mute_lasts_until_its_time_or_until_it_is_ended(stage):
     olga = await stage.signed_in("olga")
 

@@ -11,7 +11,13 @@ from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageR
 from twite.console.render import masked
 from twite.console.scope import known_names, scope_of
 from twite.console.table_view import table_view
-from twite.console.visible_alerts import PATH, affected_path, shown_causes, visible
+from twite.console.visible_alerts import (
+    PATH,
+    affected_path,
+    alerts_path,
+    shown_causes,
+    visible,
+)
 from twite.domain.alert import (
     RULES,
     Acknowledgement,
@@ -95,6 +101,7 @@ class AlertsPage:
                 known=known_names(request, self.destinations),
                 place="before",
             ),
+            query=_path(request).removeprefix(PATH),
             mutes=[(key, text) for key, (text, _) in MUTES.items()],
             may_reply=request.viewer.may(Role.OPERATOR),
             may_test=request.viewer.may(Role.OPERATOR) and request.viewer.pixels is None,
@@ -136,7 +143,7 @@ class AlertsPage:
     async def _acknowledge(self, request: PageRequest) -> Response:
         chosen = await self._chosen(request)
         if not chosen:
-            return request.back_to(PATH, message=_NONE_LEFT, bad=True)
+            return request.back_to(_path(request), message=_NONE_LEFT, bad=True)
         who = request.viewer.name
         await self.state.put(
             [Acknowledgement(alert=alert.id, at=request.now, who=who) for alert in chosen],
@@ -145,21 +152,21 @@ class AlertsPage:
             ),
         )
         return request.back_to(
-            PATH, message="Acknowledged. Reminders stop until the alert is resolved."
+            _path(request), message="Acknowledged. Reminders stop until the alert is resolved."
         )
 
     async def _mute(self, request: PageRequest) -> Response:
         chosen = await self._chosen(request)
         name, lasts = MUTES.get(request.form.first("for"), ("", 0))
         if not chosen or not name:
-            return request.back_to(PATH, message=_NONE_LEFT, bad=True)
+            return request.back_to(_path(request), message=_NONE_LEFT, bad=True)
         subjects = [mute_subject(*alert.key) for alert in chosen]
         if request.form.first("end"):
             audit_event = request.audit_event(
                 AuditAction.ALERT_MUTE, chosen[0].kind, f"ended: {_subjects(chosen)}"
             )
             await self.state.delete(Mute, *subjects, audit_event=audit_event)
-            return request.back_to(PATH, message="The mute has ended.")
+            return request.back_to(_path(request), message="The mute has ended.")
         who, until = request.viewer.name, request.now + lasts
         await self.state.put(
             [Mute(subject=muted, until=until, at=request.now, who=who) for muted in subjects],
@@ -169,20 +176,26 @@ class AlertsPage:
                 f"until {spelled(until)}: {_subjects(chosen)}",
             ),
         )
-        return request.back_to(PATH, message=f"Muted for {name}.")
+        return request.back_to(_path(request), message=f"Muted for {name}.")
 
     async def _test(self, request: PageRequest) -> Response:
         if self.send_test is None or request.viewer.pixels is not None:
-            return request.back_to(PATH, message="Nothing was sent.", bad=True)
+            return request.back_to(_path(request), message="Nothing was sent.", bad=True)
         await request.note(AuditAction.ALERT_TEST)
         response = await self.send_test()
         refused = why_not(response)
         said = "accepted" if refused is None else "did not accept"
         return request.back_to(
-            PATH,
+            _path(request),
             message=f"The webhook {said} the test message: {_words(response)}",
             bad=refused is not None,
         )
+
+
+def _path(request: PageRequest) -> str:
+    """Return the URL of the page with the filter and the place of a request, also of a form."""
+    fields = {name: request.query.first(name) for name in ("account", "pixel", "before")}
+    return alerts_path({name: value for name, value in fields.items() if value})
 
 
 def _subjects(alerts: Sequence[Alert]) -> str:
