@@ -163,6 +163,24 @@ async def test_all_conversions_and_a_tick_are_refused_and_kept(stage, do):
     assert ('value="no longer needed"' in page) == (do != "replays")  # a plan has no note
 
 
+@pytest.mark.parametrize("do", ["plan", "replays", "discard"])
+async def test_selected_ones_without_a_tick_are_refused_and_what_was_typed_is_kept(stage, do):
+    olga = await stage.signed_in("olga")
+    key = await problem_key(olga, "X does not know the event")
+    form = {"problem": key, "which": "ticked", "value": "49.90", "drop": "description"}
+
+    answer = await olga.post(f"{PROBLEMS}/{do}", form | {"note": "no longer needed"})
+    page = " ".join((await olga.get(answer.location)).text.split())
+
+    assert answer.status == 303
+    assert "you chose those selected below, and selected none" in page
+    assert len(set(re.findall(r"unknown-\d", page))) == 3
+    assert 'value="ticked" checked' in page
+    assert 'name="value" value="49.90"' in page
+    assert 'name="drop" value="description" checked' in page
+    assert ('value="no longer needed"' in page) == (do != "replays")  # a plan has no note
+
+
 async def test_discard_without_a_note_keeps_ticks_and_edit(stage):
     olga = await stage.signed_in("olga")
     key = await problem_key(olga, "X does not know the event")

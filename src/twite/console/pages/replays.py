@@ -51,6 +51,10 @@ _SHOWN: Final = 5
 _DOUBTS_SHOWN: Final = 20
 _LONGEST_NOTE: Final = 300
 _REFUSALS_SHOWN: Final = 8
+_NONE_SELECTED: Final = (
+    "Nothing was changed: you chose those selected below, and selected none. Select conversions, "
+    "or choose all of them."
+)
 # A tick that is overlooked would send or discard all the others.
 _UNCLEAR: Final = (
     "Nothing was changed: you chose all conversions of the problem, and selected some. Choose "
@@ -107,8 +111,8 @@ class ReplaysPage:
 
     async def _plan(self, request: PageRequest) -> Response:
         """Show what a replay would do, without doing it."""
-        if _is_unclear(request.form):
-            return request.back_to(url_back(request.form, PATH), message=_UNCLEAR, bad=True)
+        if unclear := _unclear(request.form):
+            return request.back_to(url_back(request.form, PATH), message=unclear, bad=True)
         histories = await self._chosen(request)
         chosen_filter = self._filter(request)
         edit = self._edit_of(request.form, histories)
@@ -140,8 +144,8 @@ class ReplaysPage:
         )
 
     async def _start(self, request: PageRequest) -> Response:
-        if _is_unclear(request.form):
-            return request.back_to(url_back(request.form, PATH), message=_UNCLEAR, bad=True)
+        if unclear := _unclear(request.form):
+            return request.back_to(url_back(request.form, PATH), message=unclear, bad=True)
         histories = await self._chosen(request)
         edit = self._edit_of(request.form, histories)
         confirmed = request.form.first("may_count_twice") == CONFIRMED
@@ -226,9 +230,9 @@ class ReplaysPage:
 
     async def _discard(self, request: PageRequest) -> Response:
         note = request.form.first("note").strip()[:_LONGEST_NOTE]
-        if not note or _is_unclear(request.form):
-            message = _UNCLEAR if note else "Enter a note. The note is stored as the reason."
-            return request.back_to(url_back(request.form, PATH), message=message, bad=True)
+        unclear = "" if note else "Enter a note. The note is stored as the reason."
+        if unclear := unclear or _unclear(request.form):
+            return request.back_to(url_back(request.form, PATH), message=unclear, bad=True)
         histories = await self._chosen(request)
         pixels = sorted({history.pixel for history in histories})
         done = await self.moves.move(
@@ -330,9 +334,11 @@ class ReplaysPage:
         ]
 
 
-def _is_unclear(form: FormData) -> bool:
-    """Return whether a form chooses all conversions, and some of them."""
-    return form.first("which") == "all" and bool(form.all("delivery"))
+def _unclear(form: FormData) -> str:
+    """Return why a form chooses no conversions, or both all and some of them; "" if it does not."""
+    if form.first("which") == "all":
+        return _UNCLEAR if form.all("delivery") else ""
+    return "" if form.numbers("delivery") else _NONE_SELECTED
 
 
 def _changed(sent: Sequence[DryRunResult]) -> list[ChangedConversion]:
