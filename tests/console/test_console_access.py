@@ -1,6 +1,7 @@
 """Access to the console by client address, host name and origin."""
 
 import io
+import re
 
 import pytest
 import pytest_asyncio
@@ -194,6 +195,31 @@ async def test_form_is_limited_to_a_mebibyte(stage, ada):
 )
 async def test_redirect_after_sign_in_stays_in_the_console(stage, path, leads):
     assert inside(path) == leads
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "status"),
+    [
+        ("ada", "/console/nothing", 404),
+        ("ada", "/console/problems/zzz", 404),
+        ("ada", "/console/conversions/999", 404),
+        ("vic", "/console/people", 403),
+    ],
+)
+async def test_refused_page_of_a_user_has_the_navigation_and_leads_home(stage, name, path, status):
+    answer = await (await stage.signed_in(name)).get(path)
+    _, _, main = answer.text.partition("<main")
+
+    assert answer.status == status
+    assert re.search('<a href="/console/conversions"[^>]*>Conversions</a>', answer.text)
+    assert '<a class="lone" href="/console">Home</a>' in main
+    assert "Sign out" in answer.text
+
+
+async def test_unknown_address_has_no_navigation_without_signing_in(stage):
+    answer = await stage.browser().get("/console/nothing")
+
+    assert (answer.status, "<nav" in answer.text) == (404, False)
 
 
 async def test_unknown_address_of_the_console_is_404(stage, ada):

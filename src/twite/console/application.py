@@ -76,6 +76,7 @@ _SIGNED_OUT: Final = AccessDenied(
     "Signed out",
     "Your session has ended, so nothing was changed. Sign in and send the form again.",
 )
+_NOWHERE: Final = AccessDenied(404, "Not found", "The console has no page at this address.")
 _FAULT: Final = AccessDenied(
     500, "Internal error in Twite", "See the log for details. Nothing else is affected."
 )
@@ -207,8 +208,6 @@ class Console:
         held = session if found is not None else offered_token(request, host.visitor_cookie)
         token = held or fresh_token()
         form = await self._form(request, host, token) if route.method == "POST" else FormData("")
-        if found is not None and route.role is not None and not found.viewer.may(route.role):
-            await self._refuse(request, route, found.viewer)
         page_request = PageRequest(
             request=request,
             route=route,
@@ -220,7 +219,16 @@ class Console:
             token=token,
             context=self,
         )
-        response = await route.answer(page_request)
+        try:
+            if found is not None and route.role is not None and not found.viewer.may(route.role):
+                await self._refuse(request, route, found.viewer)
+            response = await route.answer(page_request)
+        except AccessDenied as denied:
+            if found is None:
+                raise
+            response = page_request.page(
+                "denied.html", status=denied.status, title=denied.title, denied=denied
+            )
         if held is None:
             keep_token(response, host.visitor_cookie, token, host=host)
         return response
@@ -266,7 +274,7 @@ class Console:
         return form
 
     def _routed(self, request: Request) -> PageRoute:
-        """Find the route. Raises AccessDenied."""
+        """Find the route; for an unknown address, one that says so. Raises AccessDenied."""
         path = request.url.path
         path = path.rstrip("/") if len(path) > len(ROOT) else path
         method = "GET" if request.method == "HEAD" else request.method
@@ -283,7 +291,9 @@ class Console:
             raise AccessDenied(
                 405, "Method not allowed", "This page does not support the request's HTTP method."
             )
-        raise AccessDenied(404, "Not found", "The console has no page at this address.")
+        if method == "GET":
+            return PageRoute(method, ROOT, _answer_nowhere, role=None)
+        raise _NOWHERE
 
     def _navigation(self, viewer: Viewer | None) -> list[tuple[NavigationGroup, list[PageRoute]]]:
         if viewer is None:
@@ -313,7 +323,7 @@ class Console:
         )
 
     def _plain(self, request: Request, denied: AccessDenied) -> Response:
-        """Respond with the reason, on a page without personal data."""
+        """Respond with the reason, on a page without personal data and navigation."""
         values = {
             "title": denied.title,
             "sentence": denied.sentence,
@@ -324,6 +334,10 @@ class Console:
         return Response(
             self._templates.draw("closed.html", values), denied.status, media_type="text/html"
         )
+
+
+async def _answer_nowhere(_request: PageRequest) -> Response:
+    raise _NOWHERE
 
 
 def _quoted(path: str) -> str:
