@@ -199,7 +199,9 @@ async def test_counts_of_hidden_pixels_do_not_leak(stage, query):
 
     whole = page.partition('id="all"')[2].partition("</ul>")[0]
     counts = {int(number) for number in re.findall(r'class="count">(?:<a[^>]*>)?(\d+)', whole)}
-    steps = {int(number) for number in re.findall(r"(\d+) (?:delivered|refused|not yet)", page)}
+    steps = {
+        int(number) for number in re.findall(r"(\d+) (?:received|delivered|refused|dup)", page)
+    }
     assert counts | steps <= {0, 1}
     assert "96.8" not in page
 
@@ -222,7 +224,7 @@ async def test_all_conversions_say_since_when_and_lead_to_lists(stage):
     assert '<a href="/console/conversions?state=rejected">30</a></span> rejected' in page
 
 
-async def test_columns_of_the_chart_lead_to_the_conversions_of_their_time(stage):
+async def test_steps_of_the_chart_lead_to_the_conversions_of_their_time(stage):
     page = await page_of(stage, "?pixel=q07&span=hour")
 
     assert re.search(

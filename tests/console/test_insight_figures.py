@@ -160,9 +160,9 @@ async def test_chart_of_home_adds_up_for_each_time_span(day, span):
     page = await page_of(day, f"?span={span}")
 
     # Of the fifteen, one was a duplicate, and X refused another.
-    said = r"(\d+) delivered, (\d+) not yet delivered, (\d+) refused, (\d+) duplicate"
+    said = r"(\d+) received, (\d+) delivered, (\d+) refused, (\d+) duplicate"
     steps = re.findall(rf"<title>[^<]+: {said}", page)
-    assert [sum(map(int, counts)) for counts in zip(*steps, strict=True)] == [13, 0, 1, 1]
+    assert [sum(map(int, counts)) for counts in zip(*steps, strict=True)] == [14, 13, 1, 1]
 
 
 async def test_home_shows_a_forecast_for_a_backlog(tmp_path):
@@ -175,6 +175,7 @@ async def test_home_shows_a_forecast_for_a_backlog(tmp_path):
     finally:
         await stage.stop()
 
+    assert "10 pending now" in text
     backlog = text.split("Backlog and forecast")[1]
     assert re.search(r"o8z6j 10 (\d{4}-\d\d-\d\d \S+) [\d\s]+ \d{4}-\d\d-\d\d \S+ 0 ", backlog)
 

@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from twite.console.overview_charts import traffic_chart
+from twite.console.page import FormData
 from twite.console.problem_trend import trend_chart
 from twite.console.render import FOLDER, PageTemplates
 from twite.console.time_chart import (
@@ -17,7 +19,9 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
+from twite.domain.stats.tally import FlowCounts
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.ports.listing import QueryScope
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = round(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1000)
@@ -159,6 +163,18 @@ def test_days_of_a_problem_keep_their_names_when_the_clocks_change():
 
     assert [step.name for step in chart.steps][-3:] == ["24 Oct", "25 Oct", "26 Oct"]
     assert (chart.axis, chart.note) == ("Day, Europe/Berlin", "")
+
+
+def test_traffic_after_a_pause_calls_nothing_undelivered_that_was_delivered_later():
+    request = SimpleNamespace(zone=ZoneInfo("UTC"), query=FormData(""))
+    flows = [FlowCounts(at=NOON, received=9, duplicate=2), FlowCounts(at=NOON + HOUR, delivered=7)]
+
+    chart = traffic_chart(request, QueryScope(), flows, range(NOON, NOON + 2 * HOUR, HOUR))
+
+    assert [step.text.partition(": ")[2] for step in chart.steps] == [
+        "7 received, 0 delivered, 0 refused, 2 duplicate copies or suppressed",
+        "0 received, 7 delivered, 0 refused, 0 duplicate copies or suppressed",
+    ]
 
 
 def test_chart_without_steps_is_empty():

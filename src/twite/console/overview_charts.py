@@ -37,20 +37,20 @@ SPANS: Final = (
 def traffic_chart(
     request: PageRequest, scope: QueryScope, flows: Sequence[FlowCounts], steps: range
 ) -> TimeChart:
+    """Chart what arrived and what X answered in each step: a delivery may be of an earlier one."""
     by_time = {flow.at: flow for flow in flows}
     charted = []
     for at in steps:
         flow = by_time.get(at, FlowCounts(at=at))
-        refused, unsent = flow.dead + flow.rejected, flow.duplicate + flow.suppressed
         charted.append(
             ChartStep(
                 at=at,
                 until=at + steps.step,
                 values=(
+                    flow.conversions,
                     flow.delivered,
-                    max(0, flow.received - flow.delivered - refused - unsent),
-                    refused,
-                    unsent,
+                    flow.dead + flow.rejected,
+                    flow.duplicate + flow.suppressed,
                 ),
                 url=_step_path(request, scope, at, at + steps.step),
             )
@@ -58,12 +58,12 @@ def traffic_chart(
     return time_chart(
         charted,
         series=[
+            ChartSeries("received", "wait"),
             ChartSeries("delivered", "ok"),
-            ChartSeries("not yet delivered", "wait"),
             ChartSeries("refused", "bad"),
             ChartSeries("duplicate copies or suppressed", "soft"),
         ],
-        kind=ChartKind.COLUMNS,
+        kind=ChartKind.LINES,
         unit=Unit.COUNT,
         zone=request.zone,
     )
