@@ -248,6 +248,20 @@ async def test_viewer_of_two_pixels_sees_only_their_accounts_and_sums(stage):
     assert [row.split()[:2] for row in rows_of(page)] == [["bolt", "4"], ["acme", "6"]]
 
 
+@pytest.mark.parametrize("query", ["", "?pixel=q1", "?account=acme"])
+async def test_days_of_the_rate_lead_to_the_conversions_that_count_as_both(stage, query):
+    page = await page_of(stage, f"/deduplication{query}")
+    chart = page.partition('id="rate-chart"')[2].partition("</figure>")[0]
+    steps = re.findall(r'<a href="/console([^"]+)" class="step"', chart)
+    [both] = re.findall(r'<span class="count">(?:<a [^>]+>)?(\d+)(?:</a>)?</span> both', page)
+
+    found = [rows_of(await page_of(stage, html.unescape(path))) for path in steps]
+
+    assert '<g class="step">' not in chart
+    assert len(steps) == 14
+    assert sum(map(len, found)) == int(both) > 0
+
+
 async def test_rate_and_orders_with_two_ids_are_shown_by_pixel_with_links(stage):
     page = await page_of(stage, "/deduplication")
     text = text_of(page)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from any_results import ACCOUNT, ZONE, an_account, in_two_currencies, some_days
 from builders import a_submission, an_entry
 from store_contract.actions import claim, delivered, settle
+from twite.console.time_range import day_name
 from twite.domain.people.users import Role
 from twite.domain.results.account import AdCampaign
 from twite.domain.results.account_days import days_until
@@ -101,6 +102,19 @@ async def test_chart_and_table_mark_the_day_of_the_cut_over(stage):
     assert chart.count('<line class="turn"') == 1
     assert "(cut-over): 2 attributed" in chart
     assert "from the cut-over on" in tables
+
+
+async def test_each_day_of_the_chart_leads_to_its_campaigns(stage):
+    chart, _, _ = (await page_of(stage)).partition("</figure>")
+    links = re.findall(r'<a href="([^"]+)" class="step" aria-label="(\d+ \w+)', chart)
+
+    assert '<g class="step">' not in chart
+    assert len(links) == 12
+    for path, day in links[-2:]:
+        own = unescape(await page_of(stage, unescape(path)))
+        chosen = datetime.fromisoformat(parse_qs(urlsplit(unescape(path)).query)["day"][0])
+        assert day_name(chosen.date()) == day
+        assert f'<span class="faint">Day</span> {chosen:%Y-%m-%d}' in own
 
 
 async def test_deliveries_are_counted_when_the_page_is_read_and_link_to_their_list(stage):

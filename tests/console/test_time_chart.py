@@ -159,10 +159,16 @@ def test_days_of_a_problem_keep_their_names_when_the_clocks_change():
     request = SimpleNamespace(now=monday, zone=BERLIN)
     problem = SimpleNamespace(trend=tuple(range(14)), title="Refused", tone="bad")
 
-    chart = trend_chart(request, problem)
+    chart = trend_chart(request, problem, "?{}".format)
 
     assert [step.name for step in chart.steps][-3:] == ["24 Oct", "25 Oct", "26 Oct"]
     assert (chart.axis, chart.note) == ("Day, Europe/Berlin", "")
+    # The days were counted by today's offset, one hour less than in summer.
+    assert [step.url for step in chart.steps][-3:] == [
+        "?from=2026-10-24T01:00&to=2026-10-25T01:00",
+        "?from=2026-10-25T01:00&to=2026-10-26T00:00",
+        "?from=2026-10-26T00:00&to=2026-10-27T00:00",
+    ]
 
 
 def test_traffic_after_a_pause_calls_nothing_undelivered_that_was_delivered_later():

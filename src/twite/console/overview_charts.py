@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlencode
 
 import msgspec
 
 from twite.console.account_health import listing_path
 from twite.console.page import PageRequest
 from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, TimeChart, Unit, time_chart
-from twite.console.time_range import minute_of
+from twite.console.time_range import span_query
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.listing import QueryScope
@@ -69,24 +68,30 @@ def traffic_chart(
     )
 
 
-def _step_path(request: PageRequest, scope: QueryScope, at: int, until: int) -> str:
-    typed = {"from": minute_of(at, request.zone), "to": minute_of(until, request.zone)}
+def _step_path(
+    request: PageRequest, scope: QueryScope, at: int, until: int, *, state: str = ""
+) -> str:
     return listing_path(
+        state,
         account=request.query.first("account"),
         pixel=scope.pixel or "",
-        when=urlencode(typed, safe=":"),
+        when=span_query(at, until, request.zone),
     )
 
 
-def latency_chart(request: PageRequest, waits: Sequence[DeliveryTimes], steps: range) -> TimeChart:
+def latency_chart(
+    request: PageRequest, scope: QueryScope, waits: Sequence[DeliveryTimes], steps: range
+) -> TimeChart:
     by_time = {wait.at: wait.slots for wait in waits}
     return time_chart(
         [
-            # Delivery times are counted by duration: no list is sorted by them.
+            # Delivery times are counted at X's answer, but no list has its time. A step leads to
+            # the delivered conversions that arrived in it.
             ChartStep(
                 at=at,
                 until=at + steps.step,
                 values=tuple(quantile(by_time.get(at, {}), part) for part in QUANTILES),
+                url=_step_path(request, scope, at, at + steps.step, state="delivered"),
             )
             for at in steps
         ],

@@ -58,13 +58,26 @@ class ProblemFilter(msgspec.Struct, frozen=True, kw_only=True):
             limit=limit,
         )
 
-    def conversions_path(self, problem: ListedProblem) -> str:
-        """Return the list of the chosen conversions of a problem."""
+    @property
+    def without_time(self) -> "ProblemFilter":
+        """The filter without its time range."""
+        return msgspec.structs.replace(
+            self,
+            time_range=msgspec.structs.replace(self.time_range, name="all", since=None, until=None),
+            fields=tuple(pair for pair in self.fields if pair[0] not in FIELDS),
+        )
+
+    def conversions_path(self, problem: ListedProblem, when: str = "") -> str:
+        """Return the list of the chosen conversions of a problem.
+
+        `when` is a time range as the part of a URL, for a filter without one.
+        """
         if problem.kind is ProblemKind.AMOUNT and problem.amounts:
             fields = {"state": "flagged", "reason": reason_of(problem)}
         else:
             fields = {"problem": problem.key}
-        return f"/console/conversions?{urlencode(fields | dict(self.fields), safe=':')}"
+        query = urlencode(fields | dict(self.fields), safe=":")
+        return "&".join(filter(None, (f"/console/conversions?{query}", when)))
 
     def conversions(self, problem: ListedProblem | None) -> ProblemConversions:
         """Return what a list of the chosen conversions has: none, if the problem is None."""

@@ -1,5 +1,6 @@
 """How often a problem occurred on each of the last days of the viewer's zone."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Final
@@ -14,7 +15,7 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
-from twite.console.time_range import day_start, local
+from twite.console.time_range import day_start, local, span_query
 from twite.domain.times import DAY
 
 DAYS: Final = 14
@@ -33,16 +34,27 @@ def last_days(request: PageRequest) -> list[int]:
     return list(range(today - DAYS + 1, today + 1))
 
 
-def trend_chart(request: PageRequest, problem: ListedProblem) -> TimeChart:
-    """Return the chart of the problem's `trend`, a count for each of the last days."""
-    days = last_days(request)
+def trend_chart(
+    request: PageRequest, problem: ListedProblem, path_of: Callable[[str], str]
+) -> TimeChart:
+    """Return the chart of the problem's `trend`, a count for each of the last days.
+
+    `path_of` maps a time range, as the part of a URL, to the list of the problem's conversions.
+    """
+    days, ahead = last_days(request), utc_offset(request)
     # Days before a change of the clocks begin at midnight, too.
     starts = [
         day_start(_EPOCH + timedelta(days=day), request.zone) for day in (*days, days[-1] + 1)
     ]
     steps = [
-        ChartStep(at=at, until=until, values=(count,))
-        for (at, until), count in zip(pairwise(starts), problem.trend, strict=True)
+        ChartStep(
+            at=at,
+            until=until,
+            values=(count,),
+            # As it was counted: by the offset of today, also before a change of the clocks.
+            url=path_of(span_query(day * DAY - ahead, (day + 1) * DAY - ahead, request.zone)),
+        )
+        for day, (at, until), count in zip(days, pairwise(starts), problem.trend, strict=True)
     ]
     return time_chart(
         steps,

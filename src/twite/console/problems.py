@@ -95,6 +95,11 @@ class ListedProblem(msgspec.Struct, frozen=True, kw_only=True):
         return turn, -self.count
 
     @property
+    def is_counted(self) -> bool:
+        """Whether `days` count all conversions of the last days."""
+        return not self.is_capped and len(self.groups) <= MOST_DETAILED
+
+    @property
     def is_of_tags(self) -> bool:
         return any(group.pixel.startswith(PREFIX) for group in self.groups)
 

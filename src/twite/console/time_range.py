@@ -73,6 +73,13 @@ def minute_of(ms: int | None, zone: ZoneInfo) -> str:
     return "" if ms is None else f"{local(ms, zone):%Y-%m-%dT%H:%M}"
 
 
+def span_query(since: int, until: int | None, zone: ZoneInfo) -> str:
+    """Return the fields of a URL for the time from `since` up to `until`, in milliseconds."""
+    typed = {"from": minute_of(since, zone)}
+    typed |= {} if until is None else {"to": minute_of(until, zone)}
+    return urlencode(typed, safe=":")
+
+
 def local(ms: int, zone: ZoneInfo) -> datetime:
     """Return a time in a zone. Raises OverflowError for years outside 1 to 9999."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).astimezone(zone)

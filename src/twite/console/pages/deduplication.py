@@ -21,7 +21,7 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
-from twite.console.time_range import minute_of
+from twite.console.time_range import span_query
 from twite.domain.destination import Destination
 from twite.domain.stats.deduplication import ADVICE, MOST_DAYS, DedupReport, total
 from twite.domain.times import DAY
@@ -92,7 +92,8 @@ class DeduplicationPage:
         seen = [report for report in found if scope.shows(report.pixel)]
         pixels = sorted({report.pixel for report in seen})
         pixel = scope.pixel or (pixels[0] if len(pixels) == 1 else "")
-        lists = _lists(request, {"pixel": pixel} if pixel else {"account": account})
+        filters = {"pixel": pixel} if pixel else {"account": account}
+        lists = _lists(request, filters)
         whole = PathRow(name="", pixels=[pixel], report=total(seen), lists=lists)
         typed = typed_name(request)
         view = table_view(
@@ -120,7 +121,7 @@ class DeduplicationPage:
             view=view,
             page=row_page(request, view, rows if pixel else view.sorted(rows, _SORTS)),
             typed_name=typed,
-            chart=_chart(request, seen),
+            chart=_chart(request, seen, filters),
             parts_=[(_said(name), getattr(whole.report, name), _TONES[name]) for name in _APART],
             legend=[
                 (_said(name), getattr(whole.report, name), _TONES[name], lists.get(name, ""))
@@ -175,8 +176,13 @@ class DeduplicationPage:
         return sorted(rows, key=lambda row: -row.ids)
 
 
-def _chart(request: PageRequest, reports: Sequence[DedupReport]) -> TimeChart:
-    """Return the rate by day. Days without conversion ids have no point."""
+def _chart(
+    request: PageRequest, reports: Sequence[DedupReport], filters: Mapping[str, str]
+) -> TimeChart:
+    """Return the rate by day. Days without conversion ids have no point.
+
+    A day leads to the conversions that arrived in it and that X's pixel sent, too.
+    """
     by_day: dict[int, list[DedupReport]] = {}
     for report in reports:
         by_day.setdefault(report.day, []).append(report)
@@ -188,8 +194,10 @@ def _chart(request: PageRequest, reports: Sequence[DedupReport]) -> TimeChart:
             ChartStep(
                 at=day * DAY,
                 until=(day + 1) * DAY,
-                # Conversion ids of X's pixel alone are no conversions of the gateway: no list.
                 values=(row.rate if row.ids else None,),
+                url=listing_path(
+                    "both", **filters, when=span_query(day * DAY, (day + 1) * DAY, request.zone)
+                ),
             )
         )
     return time_chart(
@@ -207,14 +215,14 @@ def _lists(request: PageRequest, scope: Mapping[str, str], *, event: str = "") -
     The gateway has no conversion of an id that only X's pixel received, and of an id that arrived
     twice it keeps the first copy, so that no list shows which ones were late or came in two ways.
     """
-    fields = {"event": event} if event else {}
-    since = {"from": minute_of(first_moment(request.now, MOST_DAYS), request.zone)}
+    own = urlencode({"event": event}) if event else ""
+    since = span_query(first_moment(request.now, MOST_DAYS), None, request.zone)
     return {
         name: listing_path(
             name,
             **scope,
             # Orders with two ids are listed as they were counted, whenever they were received.
-            when=urlencode(fields if name == "two_ids" else fields | since, safe=":"),
+            when="&".join(filter(None, (own, "" if name == "two_ids" else since))),
         )
         for name in ("both", "server_only", "blocked", "two_ids")
     }

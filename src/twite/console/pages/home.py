@@ -238,7 +238,7 @@ class HomePage:
         steps = range(since, request.now + 1, span.each)
         return (
             traffic_chart(request, scope, flows, steps),
-            latency_chart(request, waits, steps),
+            latency_chart(request, scope, waits, steps),
             together(waits),
         )
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.responses import Response
@@ -23,7 +22,7 @@ from twite.console.time_chart import (
     Unit,
     time_chart,
 )
-from twite.console.time_range import minute_of
+from twite.console.time_range import span_query
 from twite.domain.destination import Destination
 from twite.domain.stats.match_keys import FLAWS, FlawCount, Matched, Matching, added
 from twite.domain.submission import KEPT_FOR, MOST_KEPT
@@ -175,7 +174,7 @@ class MatchKeysPage:
         scope = QueryScope(pixels=request.viewer.pixels, pixel=pixel)
         found = await self.queries.answer(MatchQuery(scope=scope, since=since))
         whole = added(matched.matching for matched in found)
-        when = _when(request.zone, since * DAY)
+        when = span_query(since * DAY, None, request.zone)
         return request.page(
             "quality/match_keys.html",
             title=f"Match keys of pixel {pixel}",
@@ -238,7 +237,10 @@ class MatchKeysPage:
                 pixel=scope.pixel or NONE,
                 name=self.names(scope.pixel or "", key[0]),
                 whole=whole,
-                whens=(_when(request.zone, since * DAY), _when(request.zone, kept_since * DAY)),
+                whens=(
+                    span_query(since * DAY, None, request.zone),
+                    span_query(kept_since * DAY, None, request.zone),
+                ),
                 is_whole=sum(flow.rejected for flow in flows) <= MOST_KEPT,
             )
             for key in {(each.event, each.code) for each in (*stored, *kept)}
@@ -256,15 +258,8 @@ class MatchKeysPage:
 
 def _listing(request: PageRequest, account: str, pixels: Sequence[str], since: int) -> str:
     """Return the conversions of pixels since a day."""
-    when = _when(request.zone, since * DAY)
+    when = span_query(since * DAY, None, request.zone)
     return listing_path("matchable", **list_filters(account, pixels), when=when)
-
-
-def _when(zone: ZoneInfo, since: int, until: int | None = None) -> str:
-    """Return the part of a URL that limits conversions to a time."""
-    typed = {"from": minute_of(since, zone)}
-    typed |= {} if until is None else {"to": minute_of(until, zone)}
-    return urlencode(typed, safe=":")
 
 
 def _grouped(
@@ -293,7 +288,9 @@ def _chart(request: PageRequest, found: Sequence[Matched], *, pixel: str, days: 
                 values=tuple(
                     None if count is None else count / keys.conversions for count in shares
                 ),
-                url=listing_path("matchable", pixel=pixel, when=_when(request.zone, at, at + DAY)),
+                url=listing_path(
+                    "matchable", pixel=pixel, when=span_query(at, at + DAY, request.zone)
+                ),
             )
         )
     return time_chart(

@@ -194,7 +194,13 @@ class ProblemsPage:
                 raise
             latest = next(iter(await self.latest_replays.batches(request)), None)
             return request.page("problem_solved.html", title="Nothing left", latest=latest)
-        (problem,) = await self._detailed(request, [found], chosen_filter.scope)
+        # The chart has the last days, whatever the time range of the filter.
+        of_days = chosen_filter.without_time
+        wanted = [found]
+        if of_days != chosen_filter:
+            wanted.append(await self.finder.find(request, found.key, of_days) or found)
+        shown = await self._detailed(request, wanted, of_days.scope)
+        problem, charted = shown[0], shown[-1]
         pixels = {group.pixel for group in problem.groups}
         histories, further = await self._conversions(request, problem.groups, chosen_filter)
         return request.page(
@@ -232,7 +238,11 @@ class ProblemsPage:
             mutes=[(name, title) for name, (title, _) in MUTES.items()],
             most_at_once=COUNTED,
             may_mute=request.viewer.may(Role.OPERATOR) and request.viewer.pixels is None,
-            chart=trend_chart(request, problem),
+            chart=trend_chart(
+                request,
+                charted,
+                lambda when: of_days.conversions_path(charted, when) if charted.is_counted else "",
+            ),
         )
 
     async def _conversions(

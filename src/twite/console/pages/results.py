@@ -179,7 +179,7 @@ def _view(account: AccountResults, part: ResultsPart, names: EventNames) -> Acco
     return AccountView(
         account=account,
         fetched_at=_read(account.fetched_at),
-        chart=_chart(account) if part.is_whole else None,
+        chart=_chart(account, part) if part.is_whole else None,
         periods=[
             *rows.of_period("last {days}", account.total),
             *rows.of_period("{days} up to yesterday", account.finished_total),
@@ -280,8 +280,11 @@ def _money(amount: str | None, currency: str) -> str | None:
     return None if amount is None else spaced(f"{rounded(amount, currency):,}")
 
 
-def _chart(account: AccountResults) -> TimeChart:
-    """Chart what X attributes by day: settled figures, estimates, and the cut-over."""
+def _chart(account: AccountResults, part: ResultsPart) -> TimeChart:
+    """Chart what X attributes by day: settled figures, estimates, and the cut-over.
+
+    A day leads to its campaigns.
+    """
     zone = ZoneInfo(account.timezone)
     steps = []
     for day in account.days:
@@ -290,7 +293,15 @@ def _chart(account: AccountResults) -> TimeChart:
         attributed = sum(counts) if counts else None
         values = (None, attributed) if day.estimate else (attributed, None)
         turn = "cut-over" if day.day == account.cut_over else ""
-        steps.append(ChartStep(at=limits.start, until=limits.end, values=values, turn=turn))
+        steps.append(
+            ChartStep(
+                at=limits.start,
+                until=limits.end,
+                values=values,
+                url=part.path_to(account.account, day=day.day),
+                turn=turn,
+            )
+        )
     return time_chart(
         steps,
         series=[ChartSeries("attributed", "ok"), ChartSeries("estimate", "wait")],
