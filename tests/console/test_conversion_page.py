@@ -164,8 +164,9 @@ async def stage(tmp_path_factory):
         for name in ("twice-1", "twice-2"):
             held = an_entry(name, held="it may have arrived", cause=DeliveryCause.MAY_COUNT_TWICE)
             await store.record(a_submission(held, receipt=f"r-{name}"))
-        unknown = an_entry("unknown-1", held="404 NOT_FOUND", cause=DeliveryCause.EVENT_UNKNOWN)
-        await store.record(a_submission(unknown, receipt="r-unknown"))
+        for name in ("unknown-1", "unknown-2"):
+            unknown = an_entry(name, held="404 NOT_FOUND", cause=DeliveryCause.EVENT_UNKNOWN)
+            await store.record(a_submission(unknown, receipt=f"r-{name}"))
         await store.close()
         await stage.start()
         old = spelled(SystemClock().now() - 8 * DAY)
@@ -218,8 +219,9 @@ async def test_copy_for_another_destination_leads_there_and_back(stage):
 
 
 async def test_operator_sends_a_refused_conversion_again(stage):
-    olga, path, page = await refused(stage, "olga")
-    assert f'action="{path}/resend"' in page
+    olga = await stage.signed_in("olga")
+    path = (await olga.get("/console/conversions?id=unknown-2")).location
+    assert f'action="{path}/resend"' in (await olga.get(path)).text
 
     answer = await olga.post(f"{path}/resend")
     replay = await worked_off(olga, answer.location)
@@ -228,7 +230,7 @@ async def test_operator_sends_a_refused_conversion_again(stage):
     listed = (await olga.get("/console/problems")).text.split("<h2>Latest replays</h2>")[1]
 
     assert "Not changed" not in replay
-    assert "1: order-old; for " in audit
+    assert "1: unknown-2; for " in audit
     assert answer.location in listed
 
 

@@ -29,7 +29,7 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     """A problem in plain words. `edit` is how its conversions can be corrected before a replay.
 
     `asks_currency` is whether the user must choose the currency, `about_events` whether the fix is
-    in the events of a pixel.
+    in the events of a pixel. `no_replay` says why no replay helps, and what does; "" if one may.
     """
 
     what: str
@@ -38,6 +38,7 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     edit: Edit = Edit()
     asks_currency: bool = False
     about_events: bool = False
+    no_replay: str = ""
 
     def fix_for(self, *, may_act: bool) -> str:
         """Return the fix for a user who may, or may not, do what an operator does."""
@@ -144,6 +145,10 @@ _BY_FIELD: Final[Mapping[str, Remedy]] = {
         what="X does not accept the time",
         fix="Send times with a zone, such as 2026-11-24T10:00:00.000Z, and send orders soon.",
         waits_for=_SENDER,
+        no_replay=(
+            "X refuses the time, which a replay keeps. Send the conversion again from its source "
+            "with the right time and the same conversion id, which replaces this one, or discard it"
+        ),
     ),
     "price_currency": Remedy(
         what="X does not accept the currency",

@@ -118,6 +118,8 @@ class ConversionPage:
         if history.state not in _RESTS:
             sentence = f"Nothing was changed: the conversion is {history.state.value}."
             return request.back_to(here, message=sentence, bad=True)
+        if no_replay := remedy_of(history.cause, history.state, history).no_replay:
+            return request.back_to(here, message=f"Nothing was sent. {no_replay}.", bad=True)
         doubt = self.dry_run.doubt(history, now=request.now)
         if doubt is not None and request.form.first("may_count_twice") != _CONFIRMED:
             sentence = f"Nothing was sent: {doubt}. Tick the box if you want it sent anyway."

@@ -20,6 +20,7 @@ from twite.console.problem_filter import (
     url_back,
 )
 from twite.console.problem_finder import ProblemFinder
+from twite.console.remedies import remedy_of
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.console.table_view import table_view
@@ -118,7 +119,8 @@ class ReplaysPage:
         edit = self._edit_of(request.form, histories)
         scope = QueryScope(pixels=request.viewer.pixels)
         results = await self.dry_run.each(histories, edit, now=request.now, scope=scope)
-        sent = [result for result in results if result.result.fault is None]
+        faults = [_no_replay(result.history) or result.result.fault for result in results]
+        sent = [result for result, fault in zip(results, faults, strict=True) if not fault]
         changed = _changed(sent)
         return request.page(
             "plan.html",
@@ -136,7 +138,7 @@ class ReplaysPage:
             back=url_back(request.form, PATH),
             edit=edit,
             today=TODAY,
-            faults=_counted(result.result.fault or "" for result in results if result.result.fault),
+            faults=_counted(filter(None, faults)),
             doubtful=[result for result in sent if result.doubt is not None],
             doubts_shown=_DOUBTS_SHOWN,
             form=request.form,
@@ -146,7 +148,11 @@ class ReplaysPage:
     async def _start(self, request: PageRequest) -> Response:
         if unclear := _unclear(request.form):
             return request.back_to(url_back(request.form, PATH), message=unclear, bad=True)
-        histories = await self._chosen(request)
+        chosen = await self._chosen(request)
+        histories = [history for history in chosen if not _no_replay(history)]
+        if not histories:
+            message = f"Nothing was sent. {_no_replay(chosen[0])}."
+            return request.back_to(url_back(request.form, PATH), message=message, bad=True)
         edit = self._edit_of(request.form, histories)
         confirmed = request.form.first("may_count_twice") == CONFIRMED
         replay = new_replay(
@@ -359,6 +365,11 @@ def _is_refused(history: History) -> bool:
     if history.pixel.startswith(PREFIX):
         return False
     return history.cause in _REFUSALS or (history.cause is None and history.state is State.DEAD)
+
+
+def _no_replay(history: History) -> str:
+    """Return why X would refuse this conversion again, whatever the edit; "" if it may not."""
+    return remedy_of(history.cause, history.state, history).no_replay
 
 
 def _counted(texts: Iterable[str]) -> list[tuple[str, int]]:
