@@ -222,6 +222,19 @@ async def test_axe_finds_nothing_on_pages_before_signing_in(browser, stage, size
     assert {path: violations for path, violations in found.items() if violations} == {}
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_page_that_does_not_exist_is_usable_and_leads_home(browser, stage, signed_in, size):
+    context, page = await opened(browser, signed_in, size, "light", reduced_motion="reduce")
+    await page.goto(f"{stage.url}/console/nowhere")
+    violations = await violations_on(page)
+    small = await page.evaluate(SMALL_TARGETS) if size == "phone" else []
+    await page.get_by_role("main").get_by_role("link", name="Home").click()
+    await page.wait_for_url(f"{stage.url}/console")
+
+    await context.close()
+    assert (violations, small) == ([], [])
+
+
 async def test_what_a_finger_touches_on_a_phone_is_44_px_high(looks):
     small = {path: look.small for path, look in looks.items() if look.small}
 

@@ -1,9 +1,13 @@
 """Charts and tables of the console in a browser: text size, keyboard, forced colours, filters."""
 
+import time
+
 import pytest
 import pytest_asyncio
 from console_pages import ConsoleStage, busy, page_of_ada
 
+from builders import a_submission, an_entry
+from twite.domain.cause import DeliveryCause
 from twite_emulator.process import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
@@ -17,6 +21,9 @@ async def stage(chromium, tmp_path_factory):
         stage = ConsoleStage(tmp_path_factory.mktemp("charts"), x=emulator.url)
         await stage.start()
         await busy(stage)
+        held = an_entry("held", held="zero", cause=DeliveryCause.AMOUNT_ZERO)
+        now = time.time_ns() // 1_000_000
+        await stage.store.record(a_submission(held, receipt="held", received_at=now))
         yield stage
         await stage.stop()
 
@@ -84,6 +91,33 @@ async def test_chart_is_one_stop_of_the_tab_key_and_arrows_lead_to_the_conversio
     assert "delivered" in said
     assert "from=" in page.url
     assert "to=" in page.url
+
+
+@pytest.mark.parametrize(
+    ("path", "card", "steps"),
+    [("?span=hour", "latency-chart", 60), ("/problems?kind=held", "by-day", 14)],
+)
+async def test_points_of_every_chart_are_reached_by_keyboard(page, stage, path, card, steps):
+    await page.goto(f"{stage.url}/console{path}")
+    if card == "by-day":
+        await page.locator("td.main a").first.click()
+    plot = page.locator(f"#{card} .plot")
+    await plot.wait_for()
+    stop = plot.locator("a.step:not([tabindex='-1'])")
+    assert await plot.locator("a.step").count() == steps
+    assert await stop.count() == 1
+
+    await stop.focus()
+    await page.keyboard.press("ArrowLeft")
+    said, edge = await page.evaluate(
+        """[document.activeElement.ariaLabel,
+            parseFloat(getComputedStyle(document.activeElement.querySelector(".hit")).strokeWidth)]"""
+    )
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/console/conversions?**")
+
+    assert said
+    assert edge >= 2
 
 
 async def test_table_beside_a_chart_has_the_same_numbers(page):
