@@ -183,6 +183,13 @@ async def test_tick_chooses_the_ticked_ones_and_the_question_names_how_many(page
     await page.check("input[name=which][value=all]")
     ticked = await page.locator("input[name=delivery]:checked").count()
 
+    await page.goto(f"{page.url}?which=ticked")
+    hint = page.get_by_text("none is selected yet")
+    shown = [await hint.is_visible()]
+    await page.check("input[aria-label='Select zero-1']")
+    shown.append(await hint.is_visible())
+
+    assert shown == [True, False]
     assert asked == [f"Discard {count} of 3 conversions permanently?" for count in (3, 1)]
     assert (chosen, ticked) == ("ticked", 0)
 

@@ -174,6 +174,8 @@ async def test_selected_ones_without_a_tick_are_refused_and_what_was_typed_is_ke
 
     assert answer.status == 303
     assert "you chose those selected below, and selected none" in page
+    assert "those selected below<strong" in page
+    assert "none is selected yet" in page
     assert len(set(re.findall(r"unknown-\d", page))) == 3
     assert 'value="ticked" checked' in page
     assert 'name="value" value="49.90"' in page
@@ -193,6 +195,7 @@ async def test_discard_without_a_note_keeps_ticks_and_edit(stage):
 
     assert "Enter a note." in page
     assert 'value="ticked" checked' in page
+    assert "none is selected yet" not in page
     assert re.findall(r'name="delivery" value="(\d+)" checked', page) == [ticked]
     assert 'name="currency" value="GBP"' in page
     assert 'name="pixel" value="o8z6j"' in page

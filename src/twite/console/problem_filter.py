@@ -150,6 +150,10 @@ class ShownEdit(msgspec.Struct, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()
     deliveries: frozenset[int] = frozenset()
 
+    @property
+    def selects_none(self) -> bool:
+        return not (self.is_all or self.deliveries)
+
 
 def shown_edit(form: FormData, suggested_edit: Edit) -> ShownEdit:
     """Return what a plan was made of, if the URL leads back from one; else the suggested edit."""
