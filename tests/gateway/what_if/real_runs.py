@@ -1,18 +1,28 @@
 """Runs a history in a store, and compares what-if of it with a run under other settings."""
 
 from random import Random
+from unittest.mock import patch
 
 import msgspec
 from past_histories import beginning, changed, encoded, history_of, settings_of
-from wide_histories import TAG, EachEvent, has_tags, widened, with_more_calls
+from wide_histories import (
+    TAG,
+    EachEvent,
+    has_tags,
+    most_widened,
+    since_of,
+    widened,
+    with_more_calls,
+    with_more_pixels,
+)
 
-from fakes import MovingClock
+from fakes import MovingClock, SeededRandomness
 from store_contract.actions import sweep
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.errors import NameTaken
-from twite.domain.submission import Endpoint, RejectionQuery
+from twite.domain.submission import Endpoint
 from twite.domain.test_mode import in_test, real_name
-from twite.domain.times import DAY, MINUTE
+from twite.domain.times import MINUTE
 from twite.formats.beacon.read import read as read_beacon
 from twite.formats.event_data.conversions import parse_events
 from twite.formats.page_visit import Visitor
@@ -21,14 +31,12 @@ from twite.gateway.ingest.receipts import XAcceptRefusal
 from twite.gateway.ingest.value_rules import CurrentValueRules
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.past_requests import PastRequestsQuery
-from twite.gateway.ports.queries import IgnoredQuery, RejectionsQuery
-from twite.gateway.what_if.candidate import RequestsPart, decoded_candidates
-from twite.gateway.what_if.candidate import encoded as encoded_part
+from twite.gateway.ports.store import StoreOptions
+from twite.gateway.what_if import run
 from twite.gateway.what_if.candidate_reader import CandidateReader
-from twite.gateway.what_if.past_ignored import PastIgnored
-from twite.gateway.what_if.past_intake import PastIntake
 from twite.gateway.what_if.recorded import deliveries_of, recorded_verdict
-from twite.gateway.what_if.run import WhatIf
+from twite.gateway.what_if.report import ReportBuilder
+from twite.gateway.what_if.run import WhatIf, rejections_of
 from twite.gateway.what_if.verdict import IntakeOutcome
 
 SALT = b"one salt for both runs"
@@ -66,6 +74,8 @@ class RealRun:
 
     async def _request(self, accept, settings, source, call):
         if call.kind in IN_X_FORMAT:
+            if call.pixel not in settings.destinations:
+                return None
             of_stape = {"source": source.at(call.at).name, "endpoint": Endpoint.STAPE}
             try:
                 receipt = await accept.from_x(
@@ -130,24 +140,30 @@ class RealRun:
 
 
 def what_if_over(
-    store, new_settings, current_settings=None, *, breathe_reading=lambda: None, **given
+    store,
+    new_settings,
+    current_settings=None,
+    *,
+    rejections=(),
+    breathe_reading=lambda: None,
+    **given,
 ):
-    """Return a what-if of a store without rejections, whose requests are read in this process.
+    """Return a what-if of a store, whose requests are read in this process.
 
     Without `current_settings`, nothing has changed. `breathe_reading` is called between requests by
     their reader; what else is given is for the what-if.
     """
     both = {"new_settings": new_settings, "current_settings": current_settings or new_settings}
-    reader = CandidateReader(**both, salt=SALT, rejections=(), breathe=breathe_reading)
+    reader = CandidateReader(**both, salt=SALT, rejections=rejections, breathe=breathe_reading)
 
     async def read(message):
         return reader.read_encoded(message)
 
-    return WhatIf(**both, queries=store, rejections=(), read=read, ahead=1, **given)
+    return WhatIf(**both, queries=store, rejections=rejections, read=read, ahead=1, **given)
 
 
 async def past_of(store, number):
-    """Return the stored requests of a history, and its rejections."""
+    """Return the stored requests of a history."""
     since, until = beginning(number), beginning(number + 1)
     requests, at = [], None
     while True:
@@ -156,10 +172,7 @@ async def past_of(store, number):
         if not some or some[-1].received_at >= until:
             break
         at = some[-1].number + 1
-    rejections = await store.answer(
-        RejectionsQuery(rejection_query=RejectionQuery(since=since, limit=10_000))
-    )
-    return requests, [each for each in rejections if each.at < until]
+    return requests
 
 
 def outcomes_of(receipt, *, is_test):
@@ -203,42 +216,75 @@ def stored_outcome(request, index, settings):
     return recorded_verdict(request, conversion, codes=None, current_settings=settings).outcome
 
 
-async def compared(runs, number, *, same=False, is_wide=False):
+class NotedComparisons(ReportBuilder):
+    """Keeps the comparisons that a report sums up."""
+
+    def __init__(self):
+        super().__init__()
+        self.noted = []
+
+    def add(self, comparison):
+        super().add(comparison)
+        self.noted.append(comparison)
+
+
+async def comparisons_of(store, new_settings, current_settings, *, since, until):
+    """Return the comparisons of what-if for a range of times, by receipt and index."""
+    rejections = await rejections_of(store, new_settings, since)
+    what_if = what_if_over(
+        store, new_settings, current_settings, rejections=rejections, now=lambda: until
+    )
+    builder = NotedComparisons()
+    with patch.object(run, "ReportBuilder", lambda: builder):
+        await what_if.run(since=since, until=until)
+    return {(each.receipt, each.index): each for each in builder.noted}
+
+
+class RunsByWindow:
+    """Real runs, each with a store of its own, which is opened with the dedup window."""
+
+    def __init__(self, open_store):
+        """`open_store` opens the store of a run: "recorded" or "real"."""
+        self._open_store, self._runs = open_store, {}
+
+    async def of(self, name, window):
+        if (name, window) not in self._runs:
+            store = await self._open_store(name, StoreOptions(dedup_window=window))
+            seeded = SeededRandomness(name == "real")
+            self._runs[name, window] = RealRun(store, seeded)
+        return self._runs[name, window]
+
+    async def close(self):
+        for each in self._runs.values():
+            await each.store.close()
+
+
+async def compared(runs, number, *, same=False, is_wide=False, is_widest=False):
     """Return a pair for each conversion of a history."""
     random = Random(number)
     before = settings_of(random, number)
     calls = history_of(random, number)
     after = before if same else changed(random, before, number)
     dispatcher = None
-    if is_wide:
+    since, until = beginning(number), beginning(number + 1)
+    if is_wide or is_widest:
         before = widened(before, number, is_changed=False)
         after = widened(after, number, is_changed=not same)
         calls = with_more_calls(calls, number)
         dispatcher = EachEvent(number) if has_tags(number) else None
-    recorded, real = runs
+    if is_widest:
+        before = most_widened(before, number, is_changed=False)
+        after = most_widened(after, number, is_changed=not same)
+        calls = with_more_pixels(calls, before, number)
+        since = since_of(calls, number)
+    recorded = await runs.of("recorded", before.dedup_window)
+    real = await runs.of("real", after.dedup_window)
     first = await recorded.replay(before, calls, dispatcher)
     second = await real.replay(after, calls, dispatcher)
-    requests, rejections = await past_of(recorded.store, number)
-    tallies = await recorded.store.answer(IgnoredQuery(since=beginning(number) // DAY))
-    past_intake = PastIntake(
-        new_settings=after,
-        current_settings=before,
-        rejections=rejections,
-        past_ignored=PastIgnored(tallies, new_settings=after, current_settings=before),
-    )
-    reader = CandidateReader(
-        new_settings=after, current_settings=before, salt=SALT, rejections=rejections
-    )
-    found = {}
-    # As another process reads them.
-    part = encoded_part(RequestsPart(requests, is_beside_intake=False))
-    for request in decoded_candidates(reader.read_encoded(part)):
-        for comparison in past_intake.decide(request):
-            found[request.receipt, comparison.index] = comparison
+    requests = await past_of(recorded.store, number)
+    found = await comparisons_of(recorded.store, after, before, since=since, until=until)
     kept = {request.receipt: request for request in requests}
-    for comparison in past_intake.decide_rejected(since=0, until=1 << 50):
-        found[comparison.receipt, comparison.index] = comparison
-    stored = {request.receipt: request for request in (await past_of(real.store, number))[0]}
+    stored = {request.receipt: request for request in await past_of(real.store, number)}
     (source,) = after.sources.values()
     runs_of = zip(calls, first, second, strict=True)
     calls_of = {

@@ -4,9 +4,8 @@ import os
 from collections import Counter
 
 import pytest
-from past_histories import WINDOW
 from real_runs import (
-    RealRun,
+    RunsByWindow,
     compared,
     has_right_body,
     has_right_pixels,
@@ -14,8 +13,6 @@ from real_runs import (
     is_unchanged,
 )
 
-from fakes import SeededRandomness
-from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.sqlite import SQLiteStore
 
@@ -35,26 +32,29 @@ FOUND = (35, 392, 540, 1784, 1832, 3070)
 # in test mode under the new settings (6416); the pixel of a copy in X's format is not stored, and
 # the id is denied (172) or sent (364, 370, 379) at another pixel only.
 FOUND_WIDE = (172, 364, 370, 379, 1354, 1498, 1563, 2176, 2982, 5006, 6176, 6416)
+# An unusable email was noted in a rejection for another pixel (16); a held conversion was received
+# before the window that is read (316); a copy of an unknown one may have the key (338).
+FOUND_WIDEST = (16, 316, 338)
 IGNORED_ELSEWHERE = 267
 PARTS = 4 if LONG else 1
 
 
 @pytest.fixture
 async def runs(tmp_path):
-    options = StoreOptions(dedup_window=WINDOW)
-    stores = [await SQLiteStore.open(str(tmp_path / f"{name}.db"), options) for name in "ab"]
-    yield [RealRun(store, SeededRandomness(nth)) for nth, store in enumerate(stores)]
-    for store in stores:
-        await store.close()
+    async def opened(name, options):
+        return await SQLiteStore.open(str(tmp_path / f"{name}-{options.dedup_window}.db"), options)
+
+    runs = RunsByWindow(opened)
+    yield runs
+    await runs.close()
 
 
 @pytest.fixture
 async def postgres_runs(postgres_url, empty_postgres_url):
-    options = StoreOptions(dedup_window=WINDOW)
-    stores = [await PostgresStore.open(url, options) for url in (postgres_url, empty_postgres_url)]
-    yield [RealRun(store, SeededRandomness(nth)) for nth, store in enumerate(stores)]
-    for store in stores:
-        await store.close()
+    urls = {"recorded": postgres_url, "real": empty_postgres_url}
+    runs = RunsByWindow(lambda name, options: PostgresStore.open(urls[name], options))
+    yield runs
+    await runs.close()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -76,10 +76,10 @@ async def test_what_if_equals_a_real_run(runs, part):
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_what_if_equals_a_real_run_with_beacons_stape_joins_and_tags(runs, part):
+async def test_what_if_equals_a_real_run_of_the_widest_histories(runs, part):
     seen = Counter()
     for number in range(part, HISTORIES, PARTS):
-        for pair in await compared(runs, number, is_wide=True):
+        for pair in await compared(runs, number, is_widest=True):
             assert is_right(pair), (number, pair)
             assert has_right_body(pair), (number, pair)
             assert has_right_pixels(pair), (number, pair)
@@ -99,6 +99,12 @@ async def test_a_difference_that_was_found_is_mended(runs, number):
 @pytest.mark.parametrize("number", FOUND_WIDE)
 async def test_a_difference_that_was_found_in_a_wide_history_is_mended(runs, number):
     for pair in await compared(runs, number, is_wide=True):
+        assert is_right(pair), pair
+
+
+@pytest.mark.parametrize("number", FOUND_WIDEST)
+async def test_a_difference_that_was_found_in_a_widest_history_is_mended(runs, number):
+    for pair in await compared(runs, number, is_widest=True):
         assert is_right(pair), pair
 
 

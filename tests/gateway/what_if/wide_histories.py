@@ -1,19 +1,25 @@
-"""Histories with further kinds of input: beacons, Stape's tag, late identifiers and tags."""
+"""Histories with further kinds of input and of changes.
+
+The wide ones have beacons, Stape's tag, late identifiers and tags. The widest also have other dedup
+windows, and pixels that the changed settings add or remove.
+"""
 
 from decimal import Decimal
 from random import Random
 
 from msgspec.structs import replace
-from past_histories import CLICKS, PastCall, a_conversion, an_x_conversion
+from past_histories import CLICKS, WINDOW, PastCall, a_conversion, an_x_conversion
 
-from twite.domain.conversion import dedup_key
+from builders import a_destination
+from twite.domain.conversion import LEAST_WINDOW, dedup_key
 from twite.domain.submission import AcceptedConversion
-from twite.domain.times import SECOND
+from twite.domain.times import DAY, HOUR, SECOND
 from twite.gateway.ports.tags import PREFIX, FiringResult
 from twite.gateway.what_if.intake_settings import IntakeSettings
 
 WAIT = 20 * SECOND
 TAG = f"{PREFIX}vendor"
+WINDOWS = (LEAST_WINDOW, LEAST_WINDOW, 4 * DAY, WINDOW, 14 * DAY)
 
 
 def widened(settings: IntakeSettings, number: int, *, is_changed: bool) -> IntakeSettings:
@@ -60,6 +66,69 @@ def _a_call(random: Random, number: int) -> PastCall:
     if random.random() < 0.7:
         conversion["twclid"] = random.choice(CLICKS)
     return PastCall(at=0, kind="beacon", body={"conversions": [conversion]})
+
+
+def most_widened(settings: IntakeSettings, number: int, *, is_changed: bool) -> IntakeSettings:
+    """Return settings with their own dedup window, and for some with a pixel more or fewer."""
+    random = Random(f"widest {number}")
+    windows = [random.choice(WINDOWS) for _ in range(2)]
+    destinations = dict(settings.destinations)
+    if random.choice((False, False, is_changed, not is_changed)):
+        new = f"r{number}"
+        destinations[new] = replace(a_destination(new), events={"purchase": "o1", "lead": "o3"})
+    if random.choice((False, False, False, is_changed, not is_changed)):
+        del destinations[f"q{number}"]
+    (source,) = settings.sources.values()
+    pixels = frozenset(destinations)
+    source = replace(
+        source,
+        pixel=source.pixel if source.pixel in pixels else f"p{number}",
+        pixels=pixels,
+        joined_pixels=pixels if source.wait else frozenset(),
+    )
+    return IntakeSettings.of(
+        sources=(source,),
+        destinations=tuple(destinations.values()),
+        dedup_window=windows[is_changed],
+        rules=settings.value_rules.rules,
+    )
+
+
+def with_more_pixels(
+    calls: list[PastCall], settings: IntakeSettings, number: int
+) -> list[PastCall]:
+    """Return a history in which some requests name a pixel that not all settings have.
+
+    Requests in X's format are for pixels that the settings have: others are not stored. Some
+    requests are repeated, before and after the end of a dedup window.
+    """
+    random = Random(f"pixels {number}")
+    later = (HOUR, DAY, LEAST_WINDOW - HOUR, LEAST_WINDOW + HOUR, 4 * DAY + HOUR)
+    again = [
+        replace(call, at=call.at + random.choice(later)) for call in calls if random.random() < 0.5
+    ]
+    calls = sorted([*calls, *again], key=lambda call: call.at)
+    named = [_for_pixel(call, f"{random.choice('pqr')}{number}") if random.random() < 0.3 else call
+             for call in calls]  # fmt: skip
+    return [call for call in named if not call.pixel or call.pixel in settings.destinations]
+
+
+def _for_pixel(call: PastCall, pixel: str) -> PastCall:
+    if call.pixel:
+        return replace(call, pixel=pixel)
+    if call.kind == "native" and isinstance(call.body, dict) and "conversions" not in call.body:
+        return replace(call, body=call.body | {"pixel": pixel})
+    return call
+
+
+def since_of(calls: list[PastCall], number: int) -> int:
+    """Return when the range of a history begins (ms): for half of them, at one of its requests.
+
+    The value guards learn from the beginning of what is read, so usual amounts are always read.
+    """
+    random = Random(f"since {number}")
+    are_amounts = "u0" in str(calls[0].body)
+    return calls[0].at if are_amounts else random.choice((calls[0], random.choice(calls))).at
 
 
 def has_tags(number: int) -> bool:

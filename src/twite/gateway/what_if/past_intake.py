@@ -32,6 +32,8 @@ from twite.gateway.what_if.verdict import (
 
 # Faults and notes of a conversion without identifiers, which it may gain by waiting.
 _OF_NOBODY: Final = UNUSABLE | {"identifier_missing"}
+# Faults and notes that alone do not reject a conversion under any settings.
+_NOT_FINAL: Final = UNUSABLE | BY_SETTINGS
 
 
 class PastIntake:
@@ -145,7 +147,7 @@ class PastIntake:
         waits_now = self._waits_now(source, rejection)
         if BY_SETTINGS.isdisjoint(codes):
             return unknown(NotStored.VISITOR) if waits_now else verdict_before
-        others = [code for code in codes if code not in BY_SETTINGS and not waits_now]
+        others = [code for code in codes if code not in _NOT_FINAL and not waits_now]
         if "pixel_unknown" in codes:
             had = self._current_settings.source(rejection.source)
             may_be_known = had is None or not had.pixels >= source.pixels
@@ -198,7 +200,7 @@ class PastIntake:
         if not is_suppressed and accepted.held is None:
             accepted = self._checked(candidate, conversion, accepted)
         if (
-            not self._copies.knows(accepted.key, at=at)
+            self._may_be_copy_of_unknown(accepted, at)
             or self._may_be_copy_of_ignored(accepted, at)
             or self._may_be_copy_of_unread(candidate, accepted, at)
         ):
@@ -224,6 +226,13 @@ class PastIntake:
         cause = DeliveryCause(f"amount_{flag.kind}")
         return msgspec.structs.replace(accepted, held=held, cause=cause, flag=flag)
 
+    def _may_be_copy_of_unknown(self, accepted: AcceptedConversion, at: int) -> bool:
+        """Return whether the key's holder is unknown; then it may be this conversion now."""
+        if self._copies.knows(accepted.key, at=at):
+            return False
+        self._copies.confuse(accepted.key, at=at)
+        return True
+
     def _may_be_copy_of_ignored(self, accepted: AcceptedConversion, at: int) -> bool:
         """Return whether an event that was ignored may have the key; then its holder is unknown.
 
@@ -242,12 +251,16 @@ class PastIntake:
     def _may_be_copy_of_unread(
         self, candidate: Candidate, accepted: AcceptedConversion, at: int
     ) -> bool:
-        """Return whether a copy has no holder because that was not read; then this is unknown."""
+        """Return whether a copy has no holder because that was not read; then this is unknown.
+
+        What was received before the range's window is not read: it may be held, or have had a copy
+        in that window.
+        """
         if (
-            not self._is_earlier_unread
-            or candidate.past_verdict.outcome is not IntakeOutcome.DUPLICATE
+            candidate.past_verdict.outcome is not IntakeOutcome.DUPLICATE
             or accepted.suppressed is not None
             or self._copies.holds(accepted.key, at=at)
+            or self._recorded_keys.held(accepted.key, at=at)
         ):
             return False
         self._copies.confuse(accepted.key, at=at)

@@ -1,8 +1,17 @@
-"""The dedup keys that stored conversions hold, as intake recorded them."""
+"""The dedup keys that stored conversions hold, as intake recorded them.
+
+It is assumed that nobody has decided about held ones.
+"""
+
+from typing import Final
 
 from twite.domain.conversion import dedup_key
 from twite.domain.times import DAY
 from twite.gateway.what_if.candidate import Candidate
+from twite.gateway.what_if.verdict import IntakeOutcome
+
+# A held conversion has its key also after the dedup window.
+_FOREVER: Final = 1 << 62
 
 
 class RecordedKeys:
@@ -10,7 +19,7 @@ class RecordedKeys:
 
     def __init__(self, window: int) -> None:
         self._window = window
-        # By key, the latest time of receipt.
+        # By key, the latest time of receipt, or _FOREVER.
         self._taken: dict[bytes, int] = {}
         self._pruned_at = 0
 
@@ -24,11 +33,12 @@ class RecordedKeys:
         past, accepted = candidate.past, candidate.accepted
         if past is None:
             return
+        until = _FOREVER if candidate.past_verdict.outcome is IntakeOutcome.HELD else at
         names = past.pixel, past.event, past.conversion_id
         if accepted and (accepted.pixel, accepted.event, accepted.conversion_id) == names:
-            self._taken[accepted.key] = at
+            self._taken[accepted.key] = until
         else:
-            self._taken[dedup_key(*names)] = at
+            self._taken[dedup_key(*names)] = until
         if at - self._pruned_at > DAY:
             self._pruned_at, since = at, at - self._window
             self._taken = {key: taken for key, taken in self._taken.items() if taken >= since}

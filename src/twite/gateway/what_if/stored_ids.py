@@ -74,8 +74,9 @@ class DerivedIds:
         """
         found = []
         for settings in (self._new_settings, self._current_settings):
-            source, destination = settings.source(request.source), settings.destinations[read.pixel]
-            events = destination.events
+            source = settings.source(request.source)
+            destination = settings.destinations.get(read.pixel)
+            events = {} if destination is None else destination.events
             names = {name for name, event in events.items() if event == read.event}
             found.append((source and (source.pixel, source.events), names))
         return found[0] == found[1]

@@ -52,7 +52,7 @@ MEANINGS: Final[Mapping[NotStored, str]] = {
     "conversion without identifiers would gain by waiting",
     NotStored.TAGS: "only tags received a part of the request",
     NotStored.COPY: "an earlier copy with this conversion id is unknown, was perhaps ignored, or "
-    "was not read, because the time was over",
+    "was not read, because it is from before the deduplication window or the time was over",
     NotStored.AMOUNTS: "the value guard may hold it, which depends on earlier conversions that are "
     "unknown",
 }
