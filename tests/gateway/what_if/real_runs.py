@@ -276,7 +276,7 @@ async def compared(runs, number, *, same=False, is_wide=False, is_widest=False):
         before = most_widened(before, number, is_changed=False)
         after = most_widened(after, number, is_changed=not same)
         calls = with_more_pixels(calls, before, number)
-        since = since_of(calls, number)
+        since = since_of(calls, number, before, after)
     recorded = await runs.of("recorded", before.dedup_window)
     real = await runs.of("real", after.dedup_window)
     first = await recorded.replay(before, calls, dispatcher)

@@ -7,6 +7,7 @@ from real_runs import RealRun, what_if_over
 
 from builders import a_destination, a_source
 from fakes import SeededRandomness
+from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.store import StoreOptions
 from twite.gateway.what_if.intake_settings import IntakeSettings
@@ -22,10 +23,17 @@ def order(at, **given):
     )
 
 
-def settings_with(*pixels, window=WINDOW):
-    """Return settings whose source sends to the first of some pixels."""
+def settings_with(*pixels, window=WINDOW, test_until=None):
+    """Return settings whose source sends to the first of some pixels, and holds what is denied."""
+    source = replace(
+        a_source("shop"),
+        pixel=pixels[0],
+        pixels=frozenset(pixels),
+        consent=ConsentPolicy(user_data_denied=ConsentAction.HOLD),
+        test_until=test_until,
+    )
     return IntakeSettings.of(
-        sources=(replace(a_source("shop"), pixel=pixels[0], pixels=frozenset(pixels)),),
+        sources=(source,),
         destinations=tuple(map(a_destination, pixels)),
         dedup_window=window,
     )
@@ -51,6 +59,15 @@ async def test_copy_is_unknown_if_a_copy_of_an_unread_conversion_may_have_its_ke
 
     # The first one was received more than a window before the range. The second one was a copy.
     found = await verdicts_of(store, calls, settings_with("p"), since=calls[2].at - HOUR)
+
+    assert found == ({"unknown": 1}, ["copy_unknown"])
+
+
+async def test_copy_of_an_unread_conversion_that_is_held_is_unknown(store):
+    denied = {"ad_user_data": "denied"}
+    calls = [order(BEGAN + days * DAY, conversion_id="1", consent=denied) for days in (0, 8)]
+
+    found = await verdicts_of(store, calls, settings_with("p"), since=calls[1].at - HOUR)
 
     assert found == ({"unknown": 1}, ["copy_unknown"])
 
@@ -81,3 +98,20 @@ async def test_repeat_without_an_id_may_move_to_a_new_pixel(store):
     found = await verdicts_of(store, calls, settings_with("new", "p"), since=BEGAN)
 
     assert found == ({"sent": 1, "duplicate": 1}, [])
+
+
+async def test_repeat_without_an_id_is_unknown_if_the_first_one_moves_to_tests(store):
+    calls = [replace(order(BEGAN + days * DAY), key="retry") for days in (0, 2)]
+    new_settings = settings_with("p", test_until=BEGAN + DAY)
+
+    found = await verdicts_of(store, calls, new_settings, since=BEGAN)
+
+    assert found == ({"test": 1, "unknown": 1}, ["id_not_stored"])
+
+
+async def test_repeat_without_an_id_is_unknown_if_a_shorter_window_is_over(store):
+    calls = [replace(order(BEGAN + days * DAY), key="retry") for days in (0, 4)]
+
+    found = await verdicts_of(store, calls, settings_with("p", window=3 * DAY), since=BEGAN)
+
+    assert found == ({"sent": 1, "unknown": 1}, ["id_not_stored"])

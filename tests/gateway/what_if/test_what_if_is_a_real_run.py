@@ -32,9 +32,9 @@ FOUND = (35, 392, 540, 1784, 1832, 3070)
 # in test mode under the new settings (6416); the pixel of a copy in X's format is not stored, and
 # the id is denied (172) or sent (364, 370, 379) at another pixel only.
 FOUND_WIDE = (172, 364, 370, 379, 1354, 1498, 1563, 2176, 2982, 5006, 6176, 6416)
-# An unusable email was noted in a rejection for another pixel (16); a held conversion was received
-# before the window that is read (316); a copy of an unknown one may have the key (338).
-FOUND_WIDEST = (16, 316, 338)
+# An unusable email was noted in a rejection for another pixel (16); a copy of an unknown one may
+# have the key (338); the first copy with an idempotency key moves to tests (713).
+FOUND_WIDEST = (16, 338, 713)
 IGNORED_ELSEWHERE = 267
 PARTS = 4 if LONG else 1
 

@@ -7,10 +7,11 @@ windows, and pixels that the changed settings add or remove.
 from decimal import Decimal
 from random import Random
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from past_histories import CLICKS, WINDOW, PastCall, a_conversion, an_x_conversion
 
 from builders import a_destination
+from twite.domain.consent import ConsentAction
 from twite.domain.conversion import LEAST_WINDOW, dedup_key
 from twite.domain.submission import AcceptedConversion
 from twite.domain.times import DAY, HOUR, SECOND
@@ -121,14 +122,21 @@ def _for_pixel(call: PastCall, pixel: str) -> PastCall:
     return call
 
 
-def since_of(calls: list[PastCall], number: int) -> int:
-    """Return when the range of a history begins (ms): for half of them, at one of its requests.
+def since_of(calls: list[PastCall], number: int, *settings: IntakeSettings) -> int:
+    """Return when the range of a history begins (ms): for some of them, at one of its requests.
 
-    The value guards learn from the beginning of what is read, so usual amounts are always read.
+    The value guards learn from the beginning of what is read, and conversions that were received
+    earlier may be held: such histories are read from their beginning.
     """
     random = Random(f"since {number}")
     are_amounts = "u0" in str(calls[0].body)
-    return calls[0].at if are_amounts else random.choice((calls[0], random.choice(calls))).at
+    may_hold = any(
+        ConsentAction.HOLD in astuple(source.consent)
+        for each in settings
+        for source in each.sources.values()
+    )
+    since = random.choice((calls[0], random.choice(calls))).at
+    return calls[0].at if are_amounts or may_hold else since
 
 
 def has_tags(number: int) -> bool:

@@ -70,15 +70,18 @@ class DerivedIds:
     def _is_mapped_alike(self, request: PastRequest, read: ReadConversion) -> bool:
         """Return whether both settings map the same conversions to a pixel and event.
 
-        The first copy of a repeat is one of them, but which one is not stored.
+        The first copy of a repeat is one of them, but which one is not stored. In a shorter dedup
+        window, or if one of them moves to tests or out of them, it may be no repeat.
         """
+        if self._new_settings.dedup_window < self._current_settings.dedup_window:
+            return False
         found = []
         for settings in (self._new_settings, self._current_settings):
             source = settings.source(request.source)
             destination = settings.destinations.get(read.pixel)
             events = {} if destination is None else destination.events
             names = {name for name, event in events.items() if event == read.event}
-            found.append((source and (source.pixel, source.events), names))
+            found.append((source and (source.pixel, source.events, source.test_until), names))
         return found[0] == found[1]
 
 
