@@ -5,11 +5,11 @@ The pages come from the route table, so new pages are tested, too.
 
 import json
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
+from axe import AXE, violations_on
 from console_pages import HOSTILE, busy, deliver, pages_of, sign_in, visit, with_tag
 from console_story import SWITCHES, play_story
 
@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-AXE = Path(__file__).parents[2] / ".node/node_modules/axe-core/axe.min.js"
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 # What a region of a page cuts off, beside code that scrolls.
 CUT = """
@@ -61,9 +60,6 @@ CUT_CELLS = """
   })
   .map((cell) => cell.outerHTML.slice(0, 120))
 """
-# All rules, best practices included, of all impacts; then those about colors in the other scheme.
-ALL_RULES = "axe.run({resultTypes: ['violations']})"
-CONTRAST = "axe.run({resultTypes: ['violations'], runOnly: ['color-contrast']})"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -157,28 +153,6 @@ async def looks(browser, stage, signed_in):
 async def resize(page, size):
     width, height = SIZES[size]
     await page.set_viewport_size({"width": width, "height": height})
-
-
-async def violations_on(page):
-    """Run axe in both color schemes, if it is installed."""
-    if not AXE.exists():
-        return []
-    if not await page.evaluate("'axe' in window"):
-        await page.evaluate(AXE.read_text("utf-8"))
-    results = [await page.evaluate(ALL_RULES)]
-    await page.emulate_media(color_scheme="dark")
-    results.append(await page.evaluate(CONTRAST))
-    await page.emulate_media(color_scheme="light")
-    return [
-        (
-            violation["id"],
-            violation["impact"],
-            violation["nodes"][0]["html"][:200],
-            violation["nodes"][0]["failureSummary"][:300],
-        )
-        for result in results
-        for violation in result["violations"]
-    ]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,6 +1,10 @@
 """With the keyboard alone: an order by its receipt or email, one with two ids, and an export."""
 
+import csv
+import io
+import sqlite3
 import time
+from contextlib import closing
 
 import aiohttp
 import msgspec
@@ -9,6 +13,8 @@ import pytest_asyncio
 from console_pages import KEY, ConsoleStage, enter, press, sign_in_by_keyboard, tab_to
 from console_stage import SETTINGS
 from playwright.async_api import expect
+
+from twite.domain.times import DAY
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
@@ -88,17 +94,47 @@ async def test_order_with_two_ids_leads_from_one_to_the_other(page):
     await expect(page.locator("main")).to_contain_text("also sent as page-77")
 
 
-async def test_numbers_of_a_time_range_are_exported(page):
+@pytest_asyncio.fixture(loop_scope="session")
+async def with_last_week(chromium, tmp_path):
+    """A gateway that received order-old last week, and order-new now."""
+    before = ConsoleStage(tmp_path, SETTINGS)
+    await before.start()
+    await _send(before, "order-old")
+    await before.stop()
+    with closing(sqlite3.connect(before.settings.store.path)) as store, store:
+        for table in ("submission", "outbox"):
+            store.execute(f"UPDATE {table} SET received_at = received_at - {7 * DAY}")  # noqa: S608
+    after = ConsoleStage(tmp_path, SETTINGS)
+    await after.start(people={})
+    await _send(after, "order-new")
+    yield after
+    await after.stop()
+
+
+async def _send(stage, name):
+    order = {"event": "purchase", "conversion_id": name, "value": "49.90", "currency": "EUR"}
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        url = f"{stage.gateway.url}/v1/conversions"
+        async with http.post(url, json=order | {"email": PERSON}) as answer:
+            assert answer.status == 202
+
+
+async def test_numbers_of_last_week_are_exported(browser, with_last_week):
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in_by_keyboard(page, with_last_week.url, "ada", "/console/conversions")
     await tab_to(page, "when")
-    await page.keyboard.type("Last 7 days")
+    await page.keyboard.type("Last week")
     await press(page, "Apply")
-    assert "when=7d" in page.url
+    assert "when=last-week" in page.url
     await tab_to(page, "Export as CSV")
     async with page.expect_download() as download:
         await page.keyboard.press("Enter")
 
     file = await (await download.value).path()
-    lines = file.read_text("utf-8-sig").splitlines()
-    assert len(lines) == 3
-    assert all(any(name in line for line in lines) for name in ("order-77", "page-77"))
-    assert PERSON not in file.read_text()
+    rows = list(csv.DictReader(io.StringIO(file.read_text("utf-8-sig"))))
+    await context.close()
+    assert [(row["conversion_id"], row["value"], row["currency"]) for row in rows] == [
+        ("order-old", "49.90", "EUR")
+    ]
+    assert PERSON not in str(rows)
