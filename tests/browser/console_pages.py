@@ -21,6 +21,9 @@ from twite.gateway.ports.directory import Passwords
 KEY: Final = "a-source-key-of-some-length"
 SHOP: Final = "https://shop.example"
 PIXEL: Final = "o8z6j"
+EVENTS: Final = 'purchase = "o8z6k"'
+# An event that X does not know, so that its conversions are held until it is mapped.
+CARTS: Final = ', add_to_cart = "o8zzz"'
 # Values for path parameters.
 PARTS: Final[Mapping[str, str]] = {
     "name": "vic",
@@ -75,10 +78,13 @@ map = {{ conversion_id = "id", value = "total", currency = "'EUR'", email = "mai
 TEMPLATE: Final = Path(__file__).parents[1] / "tags/templates/ad_cookies.tpl"
 
 
-def with_tag(folder: Path, *, x: str, passwords: Passwords | None = None) -> ConsoleStage:
-    """Return a gateway with a tag that fires for `preview`."""
+def with_tag(
+    folder: Path, *, x: str, passwords: Passwords | None = None, more_events: str = ""
+) -> ConsoleStage:
+    """Return a gateway with a tag that fires for `preview`. `more_events` are those of o8z6j."""
     shutil.copy(TEMPLATE, folder / "ads.tpl")
     settings = SETTINGS.replace(f'key = "{KEY}"', f'key = "{KEY}"\norigins = ["{SHOP}"]')
+    settings = settings.replace(EVENTS, EVENTS + more_events)
     return ConsoleStage(folder, settings + TAG + WEBHOOK, passwords=passwords, x=x)
 
 

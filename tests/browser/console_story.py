@@ -18,6 +18,7 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 # The emulator is set to refuse conversions older than a week.
 SWITCHES = ("max_age=604800",)
 REFUSED = 4
+HELD = 3
 
 
 async def play_story(stage: ConsoleStage) -> None:
@@ -41,6 +42,24 @@ async def play_story(stage: ConsoleStage) -> None:
                     return
             await asyncio.sleep(0.1)
     raise AssertionError("the orders do not land")
+
+
+async def send_held(stage: ConsoleStage, event: str) -> None:
+    """Send three conversions whose event X does not know, and wait until they are held."""
+    conversions = [
+        {"event": event, "conversion_id": f"order-{number}", "email": "a@shop.de"}
+        for number in range(HELD)
+    ]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        url = stage.gateway.url
+        async with http.post(f"{url}/v1/conversions", json={"conversions": conversions}) as answer:
+            assert answer.status == 202, await answer.text()
+        for _ in range(300):
+            async with http.get(f"{url}/v1/accounting") as answer:
+                if (await answer.json())["held"] == HELD:
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError("the conversions are not held")
 
 
 def _repeated() -> list[dict[str, object]]:

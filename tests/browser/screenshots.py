@@ -1,4 +1,4 @@
-"""`make screenshots`: images of every console page, wide and light, narrow and dark."""
+"""`make screenshots`: images of every console page, wide and narrow, light and dark."""
 
 import asyncio
 import base64
@@ -12,15 +12,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from console_pages import ASIDE, PARTS, ConsoleStage, busy, deliver, sign_in, with_tag
-from console_story import SWITCHES, play_story
+from console_pages import ASIDE, CARTS, PARTS, ConsoleStage, busy, deliver, sign_in, with_tag
+from console_story import SWITCHES, play_story, send_held
 from playwright.async_api import Browser, async_playwright
 
 from twite_emulator.process import running_emulator
 
 FOLDER = Path(__file__).parents[2] / "docs/reference/console"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LOOKS = (("desktop", 1_280, 860, "light"), ("phone", 390, 844, "dark"))
+LOOKS = (
+    ("desktop", 1_440, 900, "light"),
+    ("desktop-dark", 1_440, 900, "dark"),
+    ("phone", 390, 844, "dark"),
+    ("phone-light", 390, 844, "light"),
+)
 QUALITY = 55
 
 
@@ -34,28 +39,48 @@ async def draw(*, ending: str = "webp") -> dict[str, bytes]:
     drawn: dict[str, bytes] = {}
     chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
     with tempfile.TemporaryDirectory() as scratch, running_emulator(*SWITCHES) as emulator:
-        stage = with_tag(Path(scratch), x=emulator.url)
+        stage = with_tag(Path(scratch), x=emulator.url, more_events=CARTS)
         await stage.start()
         await busy(stage)
         await deliver(stage)
         await play_story(stage)
+        await send_held(stage, "add_to_cart")
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--hide-scrollbars"]
             )
-            for look, width, height, scheme in LOOKS:
-                drawn |= await _images_of_pages(
-                    browser, stage, ending, (look, width, height, scheme)
-                )
+            replay = await _replayed(browser, stage)
+            for look in LOOKS:
+                drawn |= await _images_of_pages(browser, stage, ending, look, replay)
             await browser.close()
         await stage.stop()
     return drawn
 
 
+async def _replayed(browser: Browser, stage: ConsoleStage) -> str:
+    """Send the conversions of a problem again, and return the URL of the replay when it is done."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, stage.url)
+    await page.goto(f"{stage.url}/console/problems?kind=held")
+    await page.click("main tbody a")
+    await page.click("text=Plan the replay")
+    # It is no main button if the plan changes nothing.
+    await page.click("button:text-matches('Send .* again')")
+    await page.wait_for_selector(".badge:has-text('done')")
+    url = page.url
+    await context.close()
+    return url
+
+
 async def _images_of_pages(
-    browser: Browser, stage: ConsoleStage, ending: str, as_: tuple[str, int, int, str]
+    browser: Browser,
+    stage: ConsoleStage,
+    ending: str,
+    look: tuple[str, int, int, str],
+    replay: str,
 ) -> dict[str, bytes]:
-    look, width, height, scheme = as_
+    name_of_look, width, height, scheme = look
     context = await browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme
     )
@@ -84,14 +109,11 @@ async def _images_of_pages(
     await page.goto(f"{stage.url}/console/problems?kind=refused")
     await page.click("main tbody a")
     await take("problems-problem")
-    await page.click("text=Plan the replay")
-    # It is no main button if the plan changes nothing.
-    await page.click("button:text-matches('Send .* again')")
-    await page.wait_for_selector(".badge:has-text('done')")
+    await page.goto(replay)
     await take("problems-replays-replay")
 
     await context.close()
-    return {f"{name}-{look}.{ending}": picture for name, picture in pictures.items()}
+    return {f"{name}-{name_of_look}.{ending}": picture for name, picture in pictures.items()}
 
 
 if __name__ == "__main__":

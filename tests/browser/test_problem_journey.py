@@ -1,15 +1,14 @@
 """With the keyboard only: yesterday's refused conversions are found, fixed, and followed."""
 
-import asyncio
 import sqlite3
 from contextlib import closing
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from axe import violations_on
-from console_pages import KEY, ConsoleStage, press, sign_in_by_keyboard, tab_to
+from console_pages import ConsoleStage, press, sign_in_by_keyboard, tab_to
 from console_stage import SETTINGS
+from console_story import send_held
 
 from twite.domain.times import DAY
 from twite_emulator.process import running_emulator
@@ -26,7 +25,7 @@ async def corrected(chromium, tmp_path):
     with running_emulator() as emulator:
         before = ConsoleStage(tmp_path, SETTINGS.replace(CORRECT, WRONG), x=emulator.url)
         await before.start()
-        await _send_orders(before)
+        await send_held(before, "purchase")
         await before.stop()
         with closing(sqlite3.connect(before.settings.store.path)) as store, store:
             store.execute(f"UPDATE outbox SET rested_at = rested_at - {DAY}")  # noqa: S608
@@ -34,23 +33,6 @@ async def corrected(chromium, tmp_path):
         await after.start(people={})
         yield after
         await after.stop()
-
-
-async def _send_orders(stage):
-    orders = [
-        {"event": "purchase", "conversion_id": f"order-{number}", "email": "a@shop.de"}
-        for number in range(3)
-    ]
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http:
-        url = stage.gateway.url
-        async with http.post(f"{url}/v1/conversions", json={"conversions": orders}) as answer:
-            assert answer.status == 202
-        for _ in range(300):
-            async with http.get(f"{url}/v1/accounting") as answer:
-                if (await answer.json())["held"] == len(orders):
-                    return
-            await asyncio.sleep(0.1)
-    raise AssertionError("the orders are not held")
 
 
 @pytest.mark.parametrize("width", [1440, 390])

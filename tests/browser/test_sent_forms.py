@@ -9,9 +9,9 @@ import re
 import pytest
 import pytest_asyncio
 from axe import AXE, violations_on
-from console_pages import busy, deliver, page_of_ada, pages_of, visit, with_tag
+from console_pages import CARTS, busy, deliver, page_of_ada, pages_of, visit, with_tag
 from console_stage import PASSWORD
-from console_story import SWITCHES, play_story
+from console_story import SWITCHES, play_story, send_held
 
 from twite_emulator.process import running_emulator
 
@@ -73,12 +73,13 @@ WIDE = "document.documentElement.scrollWidth - window.innerWidth"
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(chromium, tmp_path):
     with running_emulator(*SWITCHES) as emulator:
-        stage = with_tag(tmp_path, x=emulator.url)
+        stage = with_tag(tmp_path, x=emulator.url, more_events=CARTS)
         await stage.start()
         await busy(stage)
         await deliver(stage)
         await play_story(stage)
         await visit(stage)
+        await send_held(stage, "add_to_cart")
         yield stage
         await stage.stop()
 
@@ -126,14 +127,14 @@ async def test_axe_finds_nothing_on_what_a_form_answers(browser, stage):
 
 async def _pages_with_forms(page, stage):
     problems = set()
-    for kind in ("refused", "rejected", "amount"):
+    for kind in ("refused", "held", "rejected", "amount"):
         await page.goto(f"{stage.url}/console/problems?kind={kind}")
         problems |= set(await page.locator("td.main a").evaluate_all(
             "links => links.map((it) => it.getAttribute('href'))"
         ))  # fmt: skip
-    await page.goto(f"{stage.url}/console/conversions?state=dead")
-    dead = await page.locator("td.main a").first.get_attribute("href")
-    return [*sorted(problems), dead, *pages_of(stage)]
+    await page.goto(f"{stage.url}/console/conversions?state=held")
+    held = await page.locator("td.main a").first.get_attribute("href")
+    return [held, *sorted(problems), *pages_of(stage)]
 
 
 async def _faults(page, name):
