@@ -42,6 +42,18 @@ async def test_plan_of_a_refused_time_offers_no_replay_and_says_what_helps(stage
     assert ">Back</a>" in plan
 
 
+async def test_problem_of_refused_times_offers_only_to_discard(stage):
+    ada = await stage.signed_in("ada")
+
+    page = (await ada.get(f"{PROBLEMS}/{(await refused_times(ada))['problem']}")).text
+
+    assert HELPS in html.unescape(page)
+    assert "Choose what to discard" in page
+    assert 'formaction="/console/problems/discard"' in page
+    assert "Plan the replay" not in page
+    assert 'name="event_to"' not in page
+
+
 async def replayed(stage):
     """Return how many conversions each replay has."""
     async with open_records(stage.settings) as records:
