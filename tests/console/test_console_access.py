@@ -1,5 +1,6 @@
 """Access to the console by client address, host name and origin."""
 
+import gc
 import io
 import re
 
@@ -7,7 +8,7 @@ import pytest
 import pytest_asyncio
 from console_stage import SETTINGS, ConsoleStage, SimulatedBrowser, form_token
 
-from twite.console.request_checks import inside
+from twite.console.request_checks import AccessDenied, inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -220,6 +221,17 @@ async def test_unknown_address_has_no_navigation_without_signing_in(stage):
     answer = await stage.browser().get("/console/nothing")
 
     assert (answer.status, "<nav" in answer.text) == (404, False)
+
+
+async def test_refused_requests_leave_nothing_in_memory(stage, ada):
+    for _ in range(3):
+        assert (await ada.get("/console/nothing")).status == 404
+        assert (await stage.browser().get("/console/link/used")).status == 403
+        assert (await stage.browser().post("/console/account/elsewhere")).status == 401
+    gc.collect()
+
+    left = [each for each in gc.get_objects() if isinstance(each, AccessDenied)]
+    assert [str(each) for each in left if each.__traceback__] == []
 
 
 async def test_unknown_address_of_the_console_is_404(stage, ada):

@@ -65,18 +65,6 @@ HEADERS: Final = {
     "x-frame-options": "DENY",
 }
 _HSTS: Final = "max-age=31536000; includeSubDomains"
-_NO_ADMIN: Final = AccessDenied(
-    403,
-    "Closed until an admin exists",
-    "There is no admin yet, so nobody can sign in. Twite has no default password. Create an admin "
-    "on the machine that runs Twite: twite user add NAME --role admin",
-)
-_SIGNED_OUT: Final = AccessDenied(
-    401,
-    "Signed out",
-    "Your session has ended, so nothing was changed. Sign in and send the form again.",
-)
-_NOWHERE: Final = AccessDenied(404, "Not found", "The console has no page at this address.")
 _FAULT: Final = AccessDenied(
     500, "Internal error in Twite", "See the log for details. Nothing else is affected."
 )
@@ -195,12 +183,12 @@ class Console:
     async def _answered(self, request: Request, host: AllowedHost, address: str) -> Response:
         route = self._routed(request)
         if not await self._authentication.is_open():
-            raise _NO_ADMIN
+            raise _no_admin()
         session = offered_token(request, host.session_cookie)
         found = None if session is None else await self._authentication.inside(session)
         if found is None and route.role is not None:
             if route.method != "GET":
-                raise _SIGNED_OUT
+                raise _signed_out()
             there = inside(
                 request.url.path + (f"?{request.url.query}" if request.url.query else "")
             )
@@ -293,7 +281,7 @@ class Console:
             )
         if method == "GET":
             return PageRoute(method, ROOT, _answer_nowhere, role=None)
-        raise _NOWHERE
+        raise _nowhere()
 
     def _navigation(self, viewer: Viewer | None) -> list[tuple[NavigationGroup, list[PageRoute]]]:
         if viewer is None:
@@ -337,7 +325,7 @@ class Console:
 
 
 async def _answer_nowhere(_request: PageRequest) -> Response:
-    raise _NOWHERE
+    raise _nowhere()
 
 
 def _quoted(path: str) -> str:
@@ -356,3 +344,25 @@ def _may_compress(request: Request) -> bool:
         return True
     site = request.headers.get("sec-fetch-site")
     return site in {"same-origin", "none"} and LIVE not in request.headers
+
+
+# An exception that is raised again would keep the frames of all earlier requests.
+def _no_admin() -> AccessDenied:
+    return AccessDenied(
+        403,
+        "Closed until an admin exists",
+        "There is no admin yet, so nobody can sign in. Twite has no default password. Create an "
+        "admin on the machine that runs Twite: twite user add NAME --role admin",
+    )
+
+
+def _signed_out() -> AccessDenied:
+    return AccessDenied(
+        401,
+        "Signed out",
+        "Your session has ended, so nothing was changed. Sign in and send the form again.",
+    )
+
+
+def _nowhere() -> AccessDenied:
+    return AccessDenied(404, "Not found", "The console has no page at this address.")

@@ -37,12 +37,6 @@ _PATH = "/console/account"
 _CODES_PATH: Final = f"{_PATH}/codes"
 LINK: Final = "/console/link"
 _MOST_BEGUN: Final = 64
-_USED_LINK: Final = AccessDenied(
-    403,
-    "This link no longer works",
-    "A sign-in link works once, and only for a limited time. Ask an admin for a new one, or sign "
-    "in with your password.",
-)
 _WRONG: Final = (
     "The name, the password or the code is wrong. For security, the console does not say which."
 )
@@ -240,7 +234,7 @@ class SignInPage:
         """Ask before a link signs in: a preview of the link in a chat must not use it up."""
         user = await self.authentication.user_of_link(request.part("token"))
         if user is None:
-            raise _USED_LINK
+            raise _used_link()
         return request.page("account/link.html", title="Sign in", name=user.name)
 
     async def _opened(self, request: PageRequest) -> Response:
@@ -250,7 +244,7 @@ class SignInPage:
             agent=request.request.headers.get("user-agent", ""),
         )
         if not isinstance(result, LoginSucceeded):
-            raise _USED_LINK
+            raise _used_link()
         return await self._signed_in(request, result, "/console")
 
     async def _signed_in(self, request: PageRequest, login: LoginSucceeded, there: str) -> Response:
@@ -273,3 +267,13 @@ class SignInPage:
         chosen = request.form.first("theme")
         keep_theme(response, chosen if chosen in Themes else "auto", host=request.host)
         return response
+
+
+# An exception that is raised again would keep the frames of all earlier requests.
+def _used_link() -> AccessDenied:
+    return AccessDenied(
+        403,
+        "This link no longer works",
+        "A sign-in link works once, and only for a limited time. Ask an admin for a new one, or "
+        "sign in with your password.",
+    )
