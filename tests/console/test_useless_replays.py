@@ -3,13 +3,19 @@
 import html
 import re
 
+import msgspec
 import pytest
 import pytest_asyncio
 from agency_stage import agency_stage, page_of
 from problem_pages import problem_key
 
 from twite.app.store_access import open_records
+from twite.console.remedies import remedy_of
+from twite.domain.cause import DeliveryCause
+from twite.domain.delivery import State
+from twite.domain.history import History, PastAttempt
 from twite.domain.replay_batch import ReplayBatch
+from twite.domain.times import MINUTE, spelled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -103,3 +109,27 @@ async def test_conversion_with_a_refused_time_cannot_be_sent_again_from_its_page
     assert "/resend" not in page
     assert "All with this problem" in page
     assert "Given up: what now?" in after
+
+
+@pytest.mark.parametrize(("ahead", "may_help"), [(-1, False), (0, False), (MINUTE, True)])
+async def test_time_that_was_ahead_may_be_sent_when_it_has_come(ahead, may_help):
+    now = 1_764_000_000_000
+    answer = '{"errors": [{"code": "INVALID_PARAMETER", "parameter": "conversion_time"}]}'
+    history = History(
+        delivery=1,
+        pixel="q1",
+        event="q1e",
+        conversion_id="order-1",
+        state=State.DEAD,
+        source="agency",
+        receipt="r",
+        received_at=now,
+        deadline_at=now,
+        sent=msgspec.json.encode({"conversion_time": spelled(now + ahead)}),
+        attempts=(PastAttempt(at=now, outcome="dead", status=400, answer=answer),),
+    )
+    remedy = remedy_of(DeliveryCause.REFUSED, State.DEAD, history)
+
+    assert remedy.what == "X does not accept the time"
+    assert (remedy.no_replay == "") is may_help
+    assert ("when their time has come" in remedy.fix) is may_help

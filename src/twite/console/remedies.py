@@ -13,6 +13,7 @@ from twite.domain.fixes import fix_of
 from twite.domain.history import History
 from twite.domain.stats.match_keys import FLAWS
 from twite.domain.stats.value_guard import MEANING, UnusualAmount
+from twite.domain.times import spelled
 from twite.gateway.operations.edit import DROPPABLE, Edit
 from twite.gateway.operations.explain import flat
 
@@ -125,6 +126,11 @@ _BY_CAUSE: Final[Mapping[DeliveryCause, Remedy]] = {
         ),
     ),
 }
+_TIME_AHEAD: Final = Remedy(
+    what="X does not accept the time",
+    fix="Set the clock of the sender: the time was ahead. Send these when their time has come.",
+    waits_for=_SENDER,
+)
 _OTHERWISE: Final = Remedy(
     what="The conversion waits for a decision", fix="Send it again, or discard it."
 )
@@ -176,6 +182,8 @@ def remedy_of(cause: DeliveryCause | None, state: State, history: History | None
     if not errors:
         return found
     name = errors[0].parameter or ""
+    if name == "conversion_time" and _is_ahead(history):
+        return _TIME_AHEAD
     if name in _BY_FIELD:
         return _BY_FIELD[name]
     shown = name[:_LONGEST_FIELD]
@@ -185,6 +193,11 @@ def remedy_of(cause: DeliveryCause | None, state: State, history: History | None
         fix=f"Correct {shown} at the source. Send these without it, or with a correct value.",
         edit=Edit(drop=drops),
     )
+
+
+def _is_ahead(history: History) -> bool:
+    """Return whether the time was later than the receipt, so that X may accept it later."""
+    return str(flat(history.sent).get("conversion_time", "")) > spelled(history.received_at)
 
 
 def errors_of(history: History) -> list[AnsweredError]:
