@@ -135,6 +135,7 @@ class HomePage:
             copies_path=_all_path(request, scope, "duplicate", pixel, when),
             dead_path=_all_path(request, scope, "dead", pixel, when),
             held_path=_all_path(request, scope, "held", pixel, when),
+            pending_path=_all_path(request, scope, "pending", pixel, when),
             problems_path=_problems_path(request),
             since=since,
             by_pixel=by_pixel,
