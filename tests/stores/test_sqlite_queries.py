@@ -2,6 +2,7 @@
 
 import locale
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import twite.stores.sql
+from twite.gateway.ports.listing import ListCount, ListedState, ListQuery
+from twite.stores.sql.listing.page import list_count
 from twite.stores.sql.statements import MOST_ROWS, QUERIES, named, rows_of, slices
 from twite.stores.sqlite.engine.connection import connect_reader
 
@@ -27,6 +30,7 @@ WALKS = {
     "undelivered_since": {"queue"},
     "error_groups": {"queue"},
     "matching": {"queue"},
+    "matching_unsettled": {"queue"},
     "traffic": {"traffic"},
     "accounts": {"account", "outbox"},
     "fresh_keys": {"fresh_key"},
@@ -111,6 +115,32 @@ def test_no_sql_statement_scans_settled_rows(connection):
         for name, walked in walks.items()
         if not walked - {"lease"} <= WALKS.get(name, set())
     } == {}
+
+
+@pytest.mark.parametrize("state", ["queued", "sending", "held", "dead"])
+def test_backlog_is_counted_without_reading_its_requests(migrated_file, tmp_path, state):
+    file = shutil.copy(migrated_file, tmp_path)
+    with closing(sqlite3.connect(file)) as writer, writer:
+        writer.execute("INSERT INTO account (id, source, pixel) VALUES (1, 'shop', 'p')")
+        writer.execute(
+            "INSERT INTO conversion (id, submission, queue, conversion_id, body)"
+            " VALUES (1, 1, 1, 'order-1', '')"
+        )
+        writer.execute(
+            "INSERT INTO outbox (id, queue, account, received_at, state) VALUES (1, 1, 1, 0, ?)",
+            (state,),
+        )
+
+    def deny_requests(action, table, *_):
+        is_denied = action == sqlite3.SQLITE_READ and table == "submission"
+        return sqlite3.SQLITE_DENY if is_denied else sqlite3.SQLITE_OK
+
+    with closing(connect_reader(str(file))) as reader:
+        reader.set_authorizer(deny_requests)
+
+        counted = list_count(reader, list_query=ListQuery(state=ListedState(state)))
+
+    assert counted == ListCount(conversions=1)
 
 
 def _walked(connection, statement):

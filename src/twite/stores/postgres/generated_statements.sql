@@ -1337,6 +1337,22 @@ WHERE conversion.id = ANY (translate($2, '[]', '{}')::bigint[])
   AND ($13::text IS NULL OR position($13::text::bytea IN conversion.body) > 0)
 ORDER BY conversion.id DESC LIMIT $14
 
+-- rows: matching_unsettled(deliveries, since, until, pixels, events, source, tests, reason, state, pending, limit)
+SELECT outbox.id FROM outbox
+JOIN account ON account.id = outbox.account
+WHERE outbox.id = ANY (translate($1, '[]', '{}')::bigint[])
+  AND outbox.received_at >= $2 AND outbox.received_at < $3
+  AND (($4::text IS NULL AND $5::text IS NULL) OR outbox.queue IN (
+    SELECT queue.id FROM queue
+    WHERE ($4::text IS NULL OR queue.pixel IN (SELECT json_array_elements_text($4::json)))
+      AND ($5::text IS NULL OR queue.event IN (SELECT json_array_elements_text($5::json)))))
+  AND ($6::text IS NULL OR account.source = $6)
+  AND ($7::text IS NULL OR (substr(account.source, 1, 5) = 'test:') = ($7 = 'only'))
+  AND ($8::text IS NULL OR outbox.reason = $8)
+  AND ($9::text IS NULL OR $9 = outbox.state)
+  AND ($10::text IS NULL OR outbox.state IN ('queued', 'sending'))
+ORDER BY outbox.id DESC LIMIT $11
+
 -- rows: more_ids()
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
   | ((nextval('id_group') & 4095) << 11)

@@ -1977,6 +1977,24 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
   AND (:digest IS NULL OR instr(CAST(conversion.body AS BLOB), :digest) > 0)
 ORDER BY conversion.id DESC LIMIT :limit;
 
+-- name: matching_unsettled
+-- The same among conversions of the outbox, from its columns alone: the conversions of a backlog are far
+-- apart, so reading them takes ten times as long.
+SELECT outbox.id FROM outbox
+JOIN account ON account.id = outbox.account
+WHERE outbox.id IN (SELECT value FROM json_each(:deliveries))
+  AND outbox.received_at >= :since AND outbox.received_at < :until
+  AND ((:pixels IS NULL AND :events IS NULL) OR outbox.queue IN (
+    SELECT queue.id FROM queue
+    WHERE (:pixels IS NULL OR queue.pixel IN (SELECT value FROM json_each(:pixels)))
+      AND (:events IS NULL OR queue.event IN (SELECT value FROM json_each(:events)))))
+  AND (:source IS NULL OR account.source = :source)
+  AND (:tests IS NULL OR (substr(account.source, 1, 5) = 'test:') = (:tests = 'only'))
+  AND (:reason IS NULL OR outbox.reason = :reason)
+  AND (:state IS NULL OR :state = outbox.shown_state)
+  AND (:pending IS NULL OR outbox.state IN ('queued', 'sending'))
+ORDER BY outbox.id DESC LIMIT :limit;
+
 -- name: summaries
 -- Conversions as rows of a list, the newest first.
 SELECT

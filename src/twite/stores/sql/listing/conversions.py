@@ -39,6 +39,16 @@ _CANDIDATES: Final[Mapping[ListedState, str]] = {
     ListedState.FLAWED: "flawed_before",
     ListedState.PRIVATE_ADDRESS: "flawed_before",
 }
+# The states whose conversions are all in the outbox.
+_UNSETTLED: Final = frozenset(
+    {
+        ListedState.QUEUED,
+        ListedState.SENDING,
+        ListedState.PENDING,
+        ListedState.HELD,
+        ListedState.DEAD,
+    }
+)
 # The states that do not say where a conversion is: another condition selects them.
 _OTHER: Final = frozenset(
     {
@@ -359,7 +369,9 @@ def _matching(
         "digest": list_query.digest,
         "limit": limit,
     }
-    return [id_ for (id_,) in connection.execute(query("matching"), values).fetchall()]
+    is_unsettled = state in _UNSETTLED and list_query.digest is None
+    statement = query("matching_unsettled" if is_unsettled else "matching")
+    return [id_ for (id_,) in connection.execute(statement, values).fetchall()]
 
 
 def _summaries(
