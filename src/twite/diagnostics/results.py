@@ -21,7 +21,7 @@ from twite.domain.times import HOUR, SECOND, spelled
 from twite.gateway.ports.findings import CheckFinding, failed, passed, warning
 from twite.gateway.results.back_fill import zone_of
 from twite.gateway.results.fetch import accounts_by_user, signed_in_accounts, user_wait
-from twite.gateway.results.records import load_account
+from twite.gateway.results.records import load_accounts
 from twite.gateway.x_account.ads_statistics import AdsStatistics
 from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
@@ -37,7 +37,7 @@ async def results(settings: Settings) -> AsyncIterator[CheckFinding]:
         pixels = await stored(settings)
         async with open_records(settings) as records:
             reader = results_reader(records, settings, pixels)
-            found = [await load_account(records, account) for account in reader.accounts]
+            found = await load_accounts(records, reader.accounts)
             bases = await reader.bases(now=now)
     except TwiteError:
         return  # other checks report what cannot be read

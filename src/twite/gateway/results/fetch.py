@@ -29,7 +29,7 @@ from twite.gateway.results.back_fill import (
     parts_of,
     zone_of,
 )
-from twite.gateway.results.records import forget_days, load_account, put_account
+from twite.gateway.results.records import forget_days, load_account, load_accounts, put_account
 from twite.gateway.results.stored_days import NewCells, StoredDays, counts_deliveries
 from twite.gateway.x_account.ads_statistics import ActiveCampaign, AdsStatistics, fault_of_part
 from twite.gateway.x_account.patient_inquiries import NotLeading, XWait
@@ -74,7 +74,7 @@ async def user_wait(state: StateReader, accounts: Iterable[str], *, now: int) ->
     It said so about one account, also before a restart. 0 if there is none, or if it has passed.
     Raises LedgerUnavailable.
     """
-    known = [await load_account(state, account) for account in accounts]
+    known = await load_accounts(state, accounts)
     ahead = [each.user_wait_until for each in known if _is_ahead(each.user_wait_until, now)]
     return max(ahead, default=0)
 

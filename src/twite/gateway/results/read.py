@@ -24,7 +24,7 @@ from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.queries import CountedSinceQuery, MatchQuery, Queries
 from twite.gateway.ports.state import StateReader
 from twite.gateway.results.back_fill import LAST_DAYS
-from twite.gateway.results.records import load_account, load_days
+from twite.gateway.results.records import load_account, load_accounts, load_days
 from twite.gateway.results.stored_days import counts_deliveries, is_counted_live
 
 DEFAULT_DAYS: Final = 30
@@ -100,7 +100,7 @@ class ResultsReader:
         return await self._bases(await self._read(now=now, count=LAST_DAYS), now=now)
 
     async def _read(self, *, now: int, count: int) -> list[_KnownAccount]:
-        known = [await load_account(self._records, account) for account in self._accounts]
+        known = await load_accounts(self._records, self._accounts)
         return [
             _KnownAccount(account=each, days=await self._stored(each, now=now, count=count))
             for each in known

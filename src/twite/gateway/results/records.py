@@ -6,6 +6,9 @@ written one by one: the event loop and the store's writer have time for others i
 
 import asyncio
 from collections.abc import Iterable
+from itertools import groupby
+from os.path import commonprefix
+from typing import Final
 
 import msgspec
 
@@ -14,23 +17,30 @@ from twite.domain.results.account_days import AccountDay
 from twite.domain.results.figures import ResultDay
 from twite.gateway.ports.state import StateReader, StateStore, XResultRecord
 
+_ACCOUNTS: Final = "account/"
+
 
 async def load_account(state: StateReader, account: str) -> ResultsAccount:
     """Return an account, which is new if nothing is stored. Raises LedgerUnavailable."""
-    text = await _load(state, _account_name(account))
-    if text is None:
-        return ResultsAccount(account=account)
-    return msgspec.json.decode(text, type=ResultsAccount)
+    return _account(account, await _load(state, _account_name(account)))
+
+
+async def load_accounts(state: StateReader, accounts: Iterable[str]) -> list[ResultsAccount]:
+    """Return accounts, in their order, by one read. Raises LedgerUnavailable."""
+    records = await state.load(XResultRecord, prefix=_ACCOUNTS)
+    texts = {record.name: record.state for record in records}
+    return [_account(account, texts.get(_account_name(account))) for account in accounts]
 
 
 async def load_days(
     state: StateReader, account: str, days: Iterable[AccountDay]
 ) -> list[ResultDay]:
     """Return those of some days that are stored, in their order. Raises LedgerUnavailable."""
-    names = [_day_name(account, day.day) for day in days]
+    names = dict.fromkeys(_day_name(account, day.day) for day in days)
     found: dict[str, ResultDay] = {}
-    # One read for ten days: a page asks for a month or more of each account.
-    for prefix in dict.fromkeys(name[:-1] for name in names):
+    # One read for a month at most: a page asks for one or more of each account.
+    for _, month in groupby(names, key=lambda name: name[: -len("-01")]):
+        prefix = commonprefix(list(month))  # noqa: RUF071  texts, not paths
         for record in await state.load(XResultRecord, prefix=prefix):
             if record.name in names:
                 found[record.name] = msgspec.json.decode(record.state, type=ResultDay)
@@ -64,8 +74,14 @@ async def _load(state: StateReader, name: str) -> str | None:
     return next((record.state for record in records if record.name == name), None)
 
 
+def _account(account: str, text: str | None) -> ResultsAccount:
+    if text is None:
+        return ResultsAccount(account=account)
+    return msgspec.json.decode(text, type=ResultsAccount)
+
+
 def _account_name(account: str) -> str:
-    return f"account/{account}"
+    return f"{_ACCOUNTS}{account}"
 
 
 def _day_name(account: str, day: str) -> str:
