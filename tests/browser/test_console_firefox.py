@@ -83,6 +83,21 @@ async def test_meters_have_the_length_and_colour_of_their_share_in_firefox(stage
         assert fill == f"rgb({colour})"
 
 
+async def test_points_and_lines_of_a_chart_have_their_size_in_firefox(stage, firefox):
+    await firefox.resize(1280, 844)
+    await firefox.goto(f"{stage.url}/console?span=hour")
+
+    points, lines, plots = await firefox.evaluate(
+        """[".plot circle", ".plot .curve", ".plot"].map((it) =>
+          [...document.querySelectorAll(it)].map((mark) => mark.getBoundingClientRect().width))"""
+    )
+
+    assert {round(width) for width in points} <= {6, 7}
+    assert points
+    # The lines of received and delivered conversions go from the first step to the last.
+    assert lines[0] == pytest.approx(plots[0] * 29 / 30, rel=0.02)
+
+
 @pytest.mark.parametrize("width", [360, 390, 402, 430])
 async def test_titles_of_a_card_are_never_broken_in_firefox(stage, firefox, width):
     await firefox.resize(width, 844)

@@ -15,7 +15,7 @@ from twite.domain.stats.value_guard import ValueFlag
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _STEP = re.compile(
-    r'<a href="([^"]+)" class="step" aria-label="([^"]+): ([^":]+)"(?: tabindex="-1")?>'
+    r'<a href="([^"]+)" class="step"(?: tabindex="-1")?><title>([^<]+): ([^<:]+)</title>'
 )
 _NUMBER = re.compile(r"([\d\N{NARROW NO-BREAK SPACE}]+) (\w+)")
 

@@ -106,7 +106,7 @@ async def test_chart_and_table_mark_the_day_of_the_cut_over(stage):
 
 async def test_each_day_of_the_chart_leads_to_its_campaigns(stage):
     chart, _, _ = (await page_of(stage)).partition("</figure>")
-    links = re.findall(r'<a href="([^"]+)" class="step" aria-label="(\d+ \w+)', chart)
+    links = re.findall(r'<a href="([^"]+)" class="step"[^>]*><title>(\d+ \w+)', chart)
 
     assert '<g class="step">' not in chart
     assert len(links) == 12

@@ -6,20 +6,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from twite.console.overview_charts import traffic_chart
+from twite.console.overview_charts import latency_chart, traffic_chart
 from twite.console.page import FormData
 from twite.console.problem_trend import trend_chart
 from twite.console.render import FOLDER, PageTemplates
 from twite.console.time_chart import (
     HEIGHT,
+    ChartCurve,
     ChartKind,
-    ChartLine,
     ChartSeries,
     ChartStep,
     Unit,
     time_chart,
 )
-from twite.domain.stats.tally import FlowCounts
+from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.ports.listing import QueryScope
 
@@ -79,7 +79,10 @@ def test_one_of_a_million_stays_visible():
 def test_line_has_a_gap_where_there_is_no_value():
     chart = drawn([(4, None), (2, None), (None, None), (4, 1)], kind=ChartKind.LINES)
 
-    assert chart.lines == (ChartLine(tone="ok", x1=12.5, y1=0.0, x2=37.5, y2=100.0),)
+    assert chart.curves == (
+        ChartCurve(tone="ok", path="M12.5 0L37.5 100M87.5 0"),
+        ChartCurve(tone="bad", path="M87.5 150"),
+    )
     assert [len(step.marks) for step in chart.steps] == [1, 1, 0, 2]
 
 
@@ -183,6 +186,44 @@ def test_traffic_after_a_pause_calls_nothing_undelivered_that_was_delivered_late
     ]
 
 
+@pytest.mark.parametrize("chart_of", [traffic_chart, latency_chart])
+def test_steps_of_the_last_hour_have_all_tallies_of_their_minutes(chart_of):
+    request = SimpleNamespace(zone=ZoneInfo("UTC"), query=FormData(""))
+    minutes = range(NOON - MINUTE, NOON + 5 * MINUTE, MINUTE)
+    tallies = {
+        traffic_chart: [FlowCounts(at=at, received=3, delivered=2, dead=1) for at in minutes],
+        latency_chart: [DeliveryTimes(at=at, slots={at // MINUTE % 2: 1}) for at in minutes],
+    }[chart_of]
+
+    chart = chart_of(request, QueryScope(), tallies, range(NOON, NOON + 4 * MINUTE, 2 * MINUTE))
+
+    assert [step.text for step in chart.steps] == {
+        traffic_chart: [
+            f"25 Nov, {span}: 6 received, 4 delivered, 2 refused, 0 duplicate copies or suppressed"
+            for span in ("12:00 to 12:02", "12:02 to 12:04")
+        ],
+        latency_chart: [
+            f"25 Nov, {span}: 0 ms p50, 1 ms p95, 1 ms p99"
+            for span in ("12:00 to 12:02", "12:02 to 12:04")
+        ],
+    }[chart_of]
+
+
+def test_drawn_step_of_a_week_is_small():
+    request = SimpleNamespace(zone=BERLIN, query=FormData(""))
+    steps = range(DAY_START, DAY_START + 7 * DAY, 6 * HOUR)
+    flows = [
+        FlowCounts(at=at, received=70_400 + index, delivered=69_600 - index, duplicate=1_999)
+        for index, at in enumerate(steps)
+    ]
+
+    chart = traffic_chart(request, QueryScope(), flows, steps)
+    drawn_lines = sum(len(curve.path) for curve in chart.curves)
+
+    assert chart.drawn_steps.count("<a ") == 28
+    assert (len(chart.drawn_steps) + drawn_lines) / 28 < 640
+
+
 def test_chart_without_steps_is_empty():
     chart = drawn([])
 
@@ -203,7 +244,7 @@ def test_page_has_a_link_for_each_step_and_the_same_numbers_as_a_table(tmp_path)
     page = PageTemplates((FOLDER, tmp_path), {}).draw("page.html", {"chart": drawn([(3, 1)])})
 
     assert 'aria-label="Orders &lt;b&gt;"' in page
-    assert '<a href="/0" class="step" aria-label="25 Nov, 12:00 to 13:00: 3 delivered, 1' in page
+    assert '<a href="/0" class="step"><title>25 Nov, 12:00 to 13:00: 3 delivered, 1' in page
     assert '<td role="cell" data-label="Refused" class="right"><div>1</div></td>' in page
     assert "Time, UTC" in page
     assert '<svg class="y-axis" width="7"' in page
@@ -223,6 +264,6 @@ def test_line_marks_the_step_with_which_something_begins():
         steps, series=BOTH, kind=ChartKind.COLUMNS, unit=Unit.COUNT, zone=ZoneInfo("UTC")
     )
 
-    assert chart.drawn_steps.count('<line class="turn" x1="50.0%" x2="50.0%"') == 1
+    assert chart.drawn_steps.count('<line class="turn" x1="50%" x2="50%"') == 1
     assert ["(cut-over)" in step.text for step in chart.steps] == [False, False, True, False]
     assert "cut-over" in chart.steps[2].name

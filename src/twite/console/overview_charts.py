@@ -1,7 +1,7 @@
 """The charts of the first page: traffic and delivery times, in a time range."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -9,7 +9,7 @@ from twite.console.account_health import listing_path
 from twite.console.page import PageRequest
 from twite.console.time_chart import ChartKind, ChartSeries, ChartStep, TimeChart, Unit, time_chart
 from twite.console.time_range import span_query
-from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile
+from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.listing import QueryScope
 
@@ -17,43 +17,43 @@ QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
 class TimeSpan(msgspec.Struct, frozen=True):
-    """A time range of the charts, and the time of each of their steps, both in milliseconds."""
+    """A time range of the charts, and the time of each of their steps, both in milliseconds.
+
+    Each has about 30 steps, so that a finger can hit one on a phone. `counted` is the time of a
+    tally.
+    """
 
     name: str
     title: str
     length: int
     each: int
+    counted: int
 
 
 SPANS: Final = (
-    TimeSpan("hour", "Last hour", HOUR, MINUTE),
-    TimeSpan("day", "Last 24 hours", DAY, HOUR),
-    TimeSpan("week", "Last 7 days", 7 * DAY, QUARTER),
-    TimeSpan("month", "Last 30 days", 30 * DAY, DAY),
+    TimeSpan("hour", "Last hour", HOUR, 2 * MINUTE, MINUTE),
+    TimeSpan("day", "Last 24 hours", DAY, HOUR, HOUR),
+    TimeSpan("week", "Last 7 days", 7 * DAY, QUARTER, QUARTER),
+    TimeSpan("month", "Last 30 days", 30 * DAY, DAY, DAY),
 )
+
+Tally = TypeVar("Tally", FlowCounts, DeliveryTimes)
 
 
 def traffic_chart(
     request: PageRequest, scope: QueryScope, flows: Sequence[FlowCounts], steps: range
 ) -> TimeChart:
     """Chart what arrived and what X answered in each step: a delivery may be of an earlier one."""
-    by_time = {flow.at: flow for flow in flows}
     charted = []
-    for at in steps:
-        flow = by_time.get(at, FlowCounts(at=at))
-        charted.append(
-            ChartStep(
-                at=at,
-                until=at + steps.step,
-                values=(
-                    flow.conversions,
-                    flow.delivered,
-                    flow.dead + flow.rejected,
-                    flow.duplicate + flow.suppressed,
-                ),
-                url=_step_path(request, scope, at, at + steps.step),
-            )
+    for at, counted in _by_step(flows, steps):
+        values = (
+            sum(flow.conversions for flow in counted),
+            sum(flow.delivered for flow in counted),
+            sum(flow.dead + flow.rejected for flow in counted),
+            sum(flow.duplicate + flow.suppressed for flow in counted),
         )
+        url = _step_path(request, scope, at, at + steps.step)
+        charted.append(ChartStep(at=at, until=at + steps.step, values=values, url=url))
     return time_chart(
         charted,
         series=[
@@ -66,6 +66,16 @@ def traffic_chart(
         unit=Unit.COUNT,
         zone=request.zone,
     )
+
+
+def _by_step(tallies: Iterable[Tally], steps: range) -> Iterable[tuple[int, Sequence[Tally]]]:
+    """Return the beginning of each step, and its tallies."""
+    found: dict[int, list[Tally]] = {at: [] for at in steps}
+    for tally in tallies:
+        at = tally.at - (tally.at - steps.start) % steps.step
+        if at in found:
+            found[at].append(tally)
+    return found.items()
 
 
 def _step_path(
@@ -82,7 +92,7 @@ def _step_path(
 def latency_chart(
     request: PageRequest, scope: QueryScope, waits: Sequence[DeliveryTimes], steps: range
 ) -> TimeChart:
-    by_time = {wait.at: wait.slots for wait in waits}
+    slots = {at: together(counted) for at, counted in _by_step(waits, steps)}
     return time_chart(
         [
             # Delivery times are counted at X's answer, but no list has its time. A step leads to
@@ -90,7 +100,7 @@ def latency_chart(
             ChartStep(
                 at=at,
                 until=at + steps.step,
-                values=tuple(quantile(by_time.get(at, {}), part) for part in QUANTILES),
+                values=tuple(quantile(slots[at], part) for part in QUANTILES),
                 url=_step_path(request, scope, at, at + steps.step, state="delivered"),
             )
             for at in steps

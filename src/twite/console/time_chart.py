@@ -18,7 +18,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 from functools import partial
-from itertools import pairwise
 from math import ceil
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -114,14 +113,11 @@ class PlottedStep(msgspec.Struct, frozen=True, kw_only=True):
     turn: str = ""
 
 
-class ChartLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line from a step to the next one."""
+class ChartCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """The line of a series as SVG's path data: x is a percentage, and a gap begins anew."""
 
     tone: str
-    x1: float
-    y1: float
-    x2: float
-    y2: float
+    path: str
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +142,7 @@ class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
     series: tuple[ChartSeries, ...]
     kind: ChartKind
     steps: tuple[PlottedStep, ...]
-    lines: tuple[ChartLine, ...]
+    curves: tuple[ChartCurve, ...]
     ticks: tuple[Tick, ...]
     labels: tuple[TimeLabel, ...]
     axis: str
@@ -179,27 +175,22 @@ class TimeChart(msgspec.Struct, frozen=True, kw_only=True):
 
 def _drawn(step: PlottedStep, kind: ChartKind, *, is_stop: bool) -> str:
     """Return a step as SVG: a link with its marks. The Tab key stops only at one step."""
-    text = escape(step.text)
     marks = "".join(
-        f'<rect class="tone-{mark.tone}" x="{step.x}%" y="{mark.y}" width="{step.width}%" '
-        f'height="{mark.height}"></rect>'
+        f'<rect class="tone-{mark.tone}" x="{step.x:g}%" y="{mark.y:g}" '
+        f'width="{step.width:g}%" height="{mark.height:g}"/>'
         if kind is ChartKind.COLUMNS
-        else f'<circle class="tone-{mark.tone}" cx="{step.middle}%" cy="{mark.y}" r="3"></circle>'
+        else f'<circle class="tone-{mark.tone}" cx="{step.middle:g}%" cy="{mark.y:g}"/>'
         for mark in step.marks
     )
-    hit = (
-        f'<rect class="hit" x="{step.left}%" y="0" width="{step.place}%" height="{HEIGHT}"></rect>'
-    )
-    turn = (
-        f'<line class="turn" x1="{step.left}%" x2="{step.left}%" y1="0" y2="{HEIGHT}"></line>'
-        if step.turn
-        else ""
-    )
-    content = f"<title>{text}</title>{hit}{turn}{marks}"
+    left = f"{step.left:g}%"
+    hit = f'<rect class="hit" x="{left}" width="{step.place:g}%" height="{HEIGHT}"/>'
+    turn = f'<line class="turn" x1="{left}" x2="{left}" y2="{HEIGHT}"/>' if step.turn else ""
+    # The title names the link, too.
+    content = f"<title>{escape(step.text)}</title>{hit}{turn}{marks}"
     if not step.url:
         return f'<g class="step">{content}</g>'
     stop = "" if is_stop else ' tabindex="-1"'
-    return f'<a href="{escape(step.url)}" class="step" aria-label="{text}"{stop}>{content}</a>'
+    return f'<a href="{escape(step.url)}" class="step"{stop}>{content}</a>'
 
 
 def _cell(step: PlottedStep, *, index: int) -> str:
@@ -251,7 +242,7 @@ def time_chart(
         series=scale.series,
         kind=kind,
         steps=plotted,
-        lines=tuple(_lines(plotted)) if kind is ChartKind.LINES else (),
+        curves=tuple(_curves(plotted, series)) if kind is ChartKind.LINES else (),
         ticks=tuple(Tick(y=scale.y(tick), text=scale.text(tick)) for tick in ticks),
         labels=tuple(_labels(steps, plotted, zone)),
         axis=f"{'Day' if is_by_day else 'Time'}, {zone.key}",
@@ -288,11 +279,11 @@ def _plotted(step: ChartStep, index: int, steps: int, scale: _Scale) -> PlottedS
     words = [f"{cell} {each.name}" for cell, each in zip(cells, scale.series, strict=True)]
     marks = _blocks if scale.kind is ChartKind.COLUMNS else _points
     return PlottedStep(
-        left=round(place * index, 3),
-        place=round(place, 3),
-        x=round(place * (index + _GAP / 2), 3),
-        width=round(place * (1 - _GAP), 3),
-        middle=round(place * (index + 0.5), 3),
+        left=round(place * index, 2),
+        place=round(place, 2),
+        x=round(place * (index + _GAP / 2), 2),
+        width=round(place * (1 - _GAP), 2),
+        middle=round(place * (index + 0.5), 2),
         text=f"{name}: {', '.join(words)}",
         name=name,
         url=step.url,
@@ -317,16 +308,16 @@ def _points(values: Sequence[float | None], scale: _Scale) -> Iterable[ChartMark
             yield ChartMark(tone=each.tone, y=scale.y(value))
 
 
-def _lines(plotted: Sequence[PlottedStep]) -> Iterable[ChartLine]:
+def _curves(plotted: Sequence[PlottedStep], series: Iterable[ChartSeries]) -> Iterable[ChartCurve]:
     """Connect the points of neighbouring steps. A step without a value leaves a gap."""
-    for step, following in pairwise(plotted):
-        ends = {mark.tone: mark.y for mark in following.marks}
-        for mark in step.marks:
-            if mark.tone in ends:
-                ends_at = ends[mark.tone]
-                yield ChartLine(
-                    tone=mark.tone, x1=step.middle, y1=mark.y, x2=following.middle, y2=ends_at
-                )
+    for each in series:
+        path, pen = [], "M"
+        for step in plotted:
+            y = next((mark.y for mark in step.marks if mark.tone == each.tone), None)
+            if y is not None:
+                path.append(f"{pen}{step.middle:g} {y:g}")
+            pen = "M" if y is None else "L"
+        yield ChartCurve(tone=each.tone, path="".join(path))
 
 
 def _labels(

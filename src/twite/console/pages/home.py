@@ -231,9 +231,9 @@ class HomePage:
         """Return the charts of traffic and delivery times, and all delivery times by slot."""
         since = request.now // span.each * span.each - span.length + span.each
         flows, waits = await gather(
-            self.queries.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
+            self.queries.answer(FlowsQuery(scope=scope, span=span.counted, since=since)),
             self.delivery_times.read(
-                WaitsQuery(scope=scope, span=span.each, since=since), now=request.now
+                WaitsQuery(scope=scope, span=span.counted, since=since), now=request.now
             ),
         )
         steps = range(since, request.now + 1, span.each)
