@@ -9,6 +9,8 @@ from visitor import TWCLID, bought, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
 
+# The script waits a random part of two seconds before it sends a failed request again.
+NOT_AGAIN = "Math.random = () => 30;"
 # How consent is given and withdrawn after the page has loaded.
 TAKEN_BACK = {
     "the page says so": ("", "0", "twite('consent', {ad_storage: 'denied'})"),
@@ -30,7 +32,7 @@ TAKEN_BACK = {
 @pytest.mark.parametrize("way", TAKEN_BACK)
 async def test_withdrawn_consent_deletes_cookies_and_storage(visitor, site, way):
     head, grant, refuse = TAKEN_BACK[way]
-    a_page(site, head, source="page", data_pixel="off")
+    a_page(site, NOT_AGAIN + head, source="page", data_pixel="off")
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.wait_until_idle()
@@ -39,6 +41,7 @@ async def test_withdrawn_consent_deletes_cookies_and_storage(visitor, site, way)
     await visitor.context.set_offline(True)
     await visitor.does(bought(f"order-c6-{len(way)}"))
     await visitor.waits_for_a_failure()
+    await until(lambda: visitor.conversions() != [])
     await visitor.does("localStorage['twite:another:1764072000123purchase 1'] = '{}'; 0")
     visitor.requests.clear()
     await visitor.does(refuse)
