@@ -59,9 +59,10 @@ class PastRequest(Masked, frozen=True, kw_only=True):
 
 
 class PastRequestsQuery(Query[Sequence[PastRequest]], frozen=True, kw_only=True):
-    """Requests in the order of receipt, at most `limit`; nothing at the end.
+    """Requests in the order of their numbers, at most `limit`; nothing at the end.
 
-    They begin with the request `number`, or if that is None, a little before a time (ms).
+    That is the order of receipt, except for differences of up to OUT_OF_ORDER. They begin with the
+    request `number`, or if that is None, a little before a time (ms).
     """
 
     since: int

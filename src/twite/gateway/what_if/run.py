@@ -6,6 +6,7 @@ decides in the order of receipt.
 """
 
 import asyncio
+import heapq
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -150,7 +151,24 @@ class WhatIf:
                     yield candidate
 
     async def _candidates(self, began: int, until: int) -> AsyncGenerator[RequestCandidate, None]:
-        """Yield the requests from a time on, in the order of receipt."""
+        """Yield the requests from a time on, in the order of receipt.
+
+        In PostgreSQL, the order of numbers is another one within about a second.
+        """
+        waiting: list[tuple[int, int, RequestCandidate]] = []
+        latest, place = 0, 0
+        async with aclosing(self._by_number(began, until)) as candidates:
+            async for candidate in candidates:
+                at, place = candidate.received_at, place + 1
+                heapq.heappush(waiting, (at, place, candidate))
+                latest = max(latest, at)
+                while waiting[0][0] < latest - OUT_OF_ORDER:
+                    yield heapq.heappop(waiting)[2]
+        while waiting:
+            yield heapq.heappop(waiting)[2]
+
+    async def _by_number(self, began: int, until: int) -> AsyncGenerator[RequestCandidate, None]:
+        """Yield the requests from a time on, in the order of their numbers."""
         number: int | None = None
         parts: deque[asyncio.Task[bytes]] = deque()
         is_end, count = False, 0

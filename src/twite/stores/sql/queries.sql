@@ -2067,7 +2067,7 @@ WHERE conversion.id = :delivery;
 
 -- name: number_at
 -- The first submission received at or after a time, and its first conversion, by a binary search:
--- submissions are numbered in the order of receipt.
+-- submissions are numbered in the order of receipt, in PostgreSQL except within a second.
 WITH RECURSIVE step (low, high) AS (
   SELECT coalesce((SELECT min(id) FROM submission), 0),
     coalesce((SELECT max(id) FROM submission), -1) + 1
@@ -2081,7 +2081,7 @@ WITH RECURSIVE step (low, high) AS (
 SELECT first, id FROM submission WHERE id >= (SELECT max(low) FROM step) ORDER BY id LIMIT 1;
 
 -- name: past_requests
--- Requests in the order of receipt, from one on.
+-- Requests in the order of their numbers, from one on.
 SELECT id AS number, receipt, source, endpoint, received_at, first, entries,
   CAST(body AS BLOB) AS body, refusals
 FROM submission WHERE id >= :number ORDER BY id LIMIT :limit;
