@@ -4,7 +4,8 @@ The store has requests of one conversion each, as a shop's server sends them, a 
 consent signals. They are orders that were accepted by the gateway's own intake, and repeated under
 other ids. The changed settings add a consent policy and a rule for values.
 
-Then one gateway accepts requests at a fixed rate, by turns alone and beside `twite what-if`.
+Then one gateway accepts requests at a fixed rate, by turns alone and beside `twite what-if`, until
+that ends.
 
     python -m bench --only what-if
     python -m bench --only what-if --stored 100000 --runs 5
@@ -15,6 +16,7 @@ import json
 import os
 import sqlite3
 import statistics
+import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -63,7 +65,8 @@ _SIGNALS: Final = (
 class WhatIfFigures(msgspec.Struct, kw_only=True):
     """Of `conversions`, seconds of a run by the clock and of CPU, and its memory in MB.
 
-    `alone` and `beside` are milliseconds (p50, p99) of a 202, by turns without and with what-if.
+    `alone` and `beside` are milliseconds (p50, p99) of a 202, by turns without and with what-if,
+    whose runs took `seconds_beside`.
     """
 
     conversions: int = 0
@@ -72,6 +75,7 @@ class WhatIfFigures(msgspec.Struct, kw_only=True):
     memory: float = 0.0
     alone: list[Sequence[float]] = []
     beside: list[Sequence[float]] = []
+    seconds_beside: list[float] = []
 
 
 def what_if(bench: "Bench") -> None:
@@ -99,10 +103,10 @@ def what_if(bench: "Bench") -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             for _ in range(bench.chosen.runs):
                 figures.alone.append(runner.run(_loaded(rig, bench.chosen.seconds)))
-                run = started(config, changed)
-                time.sleep(1.0)
-                figures.beside.append(runner.run(_loaded(rig, bench.chosen.seconds)))
-                run.stop()
+                process = started(config, changed).process
+                beside, seconds = runner.run(_loaded_beside(rig, process, bench.chosen.seconds))
+                figures.beside.append(beside)
+                figures.seconds_beside.append(seconds)
 
 
 def started(config: Path, changed: Path) -> ServerProcess:
@@ -166,6 +170,29 @@ async def _loaded(rig: Rig, seconds: float) -> Sequence[float]:
     # A turn without what-if ends long after the last response of most connections.
     loop = RotatingLoop(rig.url)
     await loop.run(_RATE, seconds, "usual")
+    return await _answered(loop)
+
+
+async def _loaded_beside(
+    rig: Rig, process: subprocess.Popen[bytes], seconds: float
+) -> tuple[Sequence[float], float]:
+    """Return p50 and p99 of a 202 until a process ends, and how many seconds that took."""
+    began, loop = time.perf_counter(), RotatingLoop(rig.url)
+    run = asyncio.create_task(asyncio.to_thread(_ended, process))
+    while not run.done():
+        await loop.run(_RATE, seconds, "usual")
+    return await _answered(loop), await run - began
+
+
+def _ended(process: subprocess.Popen[bytes]) -> float:
+    """Wait for the end of a process. Raises SystemExit if it failed."""
+    process.communicate()
+    if process.returncode:
+        raise SystemExit(f"what-if ended with {process.returncode}")
+    return time.perf_counter()
+
+
+async def _answered(loop: RotatingLoop) -> Sequence[float]:
     await asyncio.sleep(1.0)
     late = time.perf_counter()
     return fractions([loop.answered.get(id_, late) - at for id_, at in loop.begun.items()])
@@ -179,6 +206,7 @@ def verdict(figures: WhatIfFigures | None) -> list[str]:
     for name, found in (("alone", figures.alone), ("beside what-if", figures.beside)):
         p50, p99 = zip(*found, strict=True)
         lines.append(f"  {_RATE} a second {name}, 202: p50 {_all(p50)} ms, p99 {_all(p99)} ms")
+    lines.append(f"  what-if beside them: {_all(figures.seconds_beside)} s")
     return lines
 
 
