@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from command_stage import running, settings_in, store_in, twite
@@ -94,7 +96,7 @@ def test_cancelled_replay_waits_for_a_decision_again(limited):
     history = shown(path, "order-2")
 
     assert (code, out, err) == (0, "Cancelled: 1 taken back.\n", "")
-    assert again[0] == 2
+    assert again[:2] == (1, "")
     assert f"replay {id_} is cancelled: nothing is left to cancel" in again[2]
     assert listed["state"] == "cancelled"
     assert history["state"] == "held"
@@ -150,13 +152,51 @@ def test_replays_are_listed_latest_first(command, shop):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["replay", UNKNOWN], f"{UNKNOWN} is neither dead nor held"),
+        (["discard", UNKNOWN], f"{UNKNOWN} is neither dead nor held"),
         (["replays", UNKNOWN], f"there is no replay {UNKNOWN}"),
-        (["replays", "--follow"], "name a replay"),
+        (["replays", UNKNOWN, "--follow"], f"there is no replay {UNKNOWN}"),
         (["cancel", UNKNOWN], "twite dead replays lists those of the last 30 days"),
     ],
 )
-def test_unknown_replay_is_a_usage_error(command, shop, words, complaint):
-    code, out, err = command("dead", *words, "--config", str(shop))
+def test_unknown_id_is_a_failure(command, shop, words, complaint):
+    code, _, err = command("dead", *words, "--config", str(shop))
+
+    assert code == 1
+    assert complaint in " ".join(err.split())
+
+
+def test_following_no_replay_is_a_usage_error(command, shop):
+    code, out, err = command("dead", "replays", "--follow", "--config", str(shop))
 
     assert (code, out) == (2, "")
-    assert complaint in " ".join(err.split())
+    assert "name a replay" in " ".join(err.split())
+
+
+@pytest.fixture
+def refused_time(shop):
+    """The shop, where X has refused the time of order-2."""
+    answer = '{"errors": [{"code": "INVALID_PARAMETER", "parameter": "conversion_time"}]}'
+    with closing(sqlite3.connect(shop.parent / "twite.db")) as store:
+        store.execute("UPDATE attempt SET answer = ? WHERE status = 400", (answer,))
+        store.commit()
+    return shop
+
+
+def test_conversions_of_a_refused_time_are_left_out_of_a_replay(command, refused_time):
+    words = ["replay", "--config", str(refused_time)]
+
+    tried = command("dead", *words, "--all", "--dry-run")
+    alone = command("dead", *words, "order-2")
+    both = command("dead", *words, "order-2", "order-3", "--may-count-twice")
+    (batch,) = batches(refused_time.parent)
+
+    assert tried[0] == 0
+    assert tried[1].endswith("0 deliveries would be queued again (0 held).\n")
+    assert alone[:2] == (1, "")
+    assert both[0] == 1
+    for _, _, err in (tried, alone, both):
+        assert err.startswith("1 delivery not changed: X refuses the time, which a replay keeps.")
+    assert batch.total == 1
+    assert shown(refused_time, "order-2")["state"] == "dead"
+    assert shown(refused_time, "order-3")["state"] == "queued"

@@ -13,9 +13,9 @@ from twite.domain.fixes import fix_of
 from twite.domain.history import History
 from twite.domain.stats.match_keys import FLAWS
 from twite.domain.stats.value_guard import MEANING, UnusualAmount
-from twite.domain.times import spelled
 from twite.gateway.operations.edit import DROPPABLE, Edit
 from twite.gateway.operations.explain import flat
+from twite.gateway.operations.refused_time import REFUSED_TIME, no_replay, refused_field
 
 _OPERATOR: Final = "an operator"
 _SENDER: Final = "the sender"
@@ -48,19 +48,6 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
         return f"An operator can do this: {self.fix[:1].lower()}{self.fix[1:]}"
 
 
-class AnsweredError(msgspec.Struct, frozen=True):
-    """One of X's errors, as stored with an attempt. `parameter` is the field that X names."""
-
-    code: str | int | None = ""
-    message: str | None = ""
-    parameter: str | None = None
-
-
-class _XAnswer(msgspec.Struct, frozen=True):
-    errors: list[AnsweredError] | None = None
-
-
-_ANSWER: Final = msgspec.json.Decoder(_XAnswer)
 _BY_CAUSE: Final[Mapping[DeliveryCause, Remedy]] = {
     DeliveryCause.EVENT_UNKNOWN: Remedy(
         what="X does not know the event",
@@ -151,10 +138,7 @@ _BY_FIELD: Final[Mapping[str, Remedy]] = {
         what="X does not accept the time",
         fix="Send times with a zone, such as 2026-11-24T10:00:00.000Z, and send orders soon.",
         waits_for=_SENDER,
-        no_replay=(
-            "X refuses the time, which a replay keeps. Send the conversion again from its source "
-            "with the right time and the same conversion id, which replaces this one, or discard it"
-        ),
+        no_replay=REFUSED_TIME,
     ),
     "price_currency": Remedy(
         what="X does not accept the currency",
@@ -176,13 +160,10 @@ def remedy_of(cause: DeliveryCause | None, state: State, history: History | None
     if cause is DeliveryCause.AMOUNT_MINOR_UNITS and history is not None:
         decimals = DECIMALS.get(str(flat(history.sent).get("price_currency")), 2)
         return msgspec.structs.replace(found, edit=Edit(divide=10**decimals))
-    if cause not in {None, DeliveryCause.REFUSED} or history is None:
+    name = None if history is None else refused_field(history)
+    if history is None or name is None:
         return found
-    errors = errors_of(history)
-    if not errors:
-        return found
-    name = errors[0].parameter or ""
-    if name == "conversion_time" and _is_ahead(history):
+    if name == "conversion_time" and no_replay(history) is None:
         return _TIME_AHEAD
     if name in _BY_FIELD:
         return _BY_FIELD[name]
@@ -193,20 +174,6 @@ def remedy_of(cause: DeliveryCause | None, state: State, history: History | None
         fix=f"Correct {shown} at the source. Send these without it, or with a correct value.",
         edit=Edit(drop=drops),
     )
-
-
-def _is_ahead(history: History) -> bool:
-    """Return whether the time was later than the receipt, so that X may accept it later."""
-    return str(flat(history.sent).get("conversion_time", "")) > spelled(history.received_at)
-
-
-def errors_of(history: History) -> list[AnsweredError]:
-    """Return X's errors of the last attempt; empty if its response is not X's JSON."""
-    last = history.attempts[-1].answer if history.attempts else ""
-    try:
-        return _ANSWER.decode(last).errors or []
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return []
 
 
 def remedy_of_code(code: str) -> Remedy:

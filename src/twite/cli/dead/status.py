@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-import typer
 
 from twite.app.control_client import GatewayClient, running
 from twite.app.store_access import engine_of, open_operations, open_records
 from twite.cli import printing
 from twite.cli.options import who
 from twite.config.settings import Settings
+from twite.domain.errors import OperatorError
 from twite.domain.people.users import AuditEvent
 from twite.domain.replay_batch import ReplayBatch, ReplayProgress, ReplayState
 from twite.domain.times import spelled
@@ -26,6 +26,10 @@ _WORDS: Final = {name: name for name in ReplayProgress.__struct_fields__} | {
     "refused": "refused again",
     "taken_back": "taken back",
 }
+
+
+class NoSuchReplay(OperatorError):
+    """There is no replay of this id, or nothing of it is left to cancel."""
 
 
 class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +87,7 @@ async def status_of(records: ReplayRecords, batch: ReplayBatch) -> ReplayStatus:
 
 
 async def read_status(settings: Settings, id_: str | None, limit: int) -> list[ReplayStatus]:
-    """Return a replay, or the latest ones. Raises BadParameter if there is no such replay."""
+    """Return a replay, or the latest ones. Raises NoSuchReplay if there is no such replay."""
     async with open_records(settings) as reader:
         records = _records(reader)
         batches = (await records.latest())[:limit] if id_ is None else [await _found(records, id_)]
@@ -95,7 +99,7 @@ async def follow_replay(
 ) -> ReplayStatus:
     """Report each change until nothing is left to send; return the last status.
 
-    Ends early if `report` returns False. Raises BadParameter if there is no such replay.
+    Ends early if `report` returns False. Raises NoSuchReplay if there is no such replay.
     """
     async with open_records(settings) as reader:
         records = _records(reader)
@@ -110,10 +114,10 @@ async def follow_replay(
 
 
 async def cancelled(settings: Settings, id_: str) -> ReplayStatus:
-    """Cancel a replay that has something left to send. Raises BadParameter."""
+    """Cancel a replay that has something left to send. Raises NoSuchReplay."""
     (status,) = await read_status(settings, id_, 1)
     if status.state is not ReplayState.RUNNING:
-        raise typer.BadParameter(f"replay {id_} is {status.state}: nothing is left to cancel")
+        raise NoSuchReplay(f"replay {id_} is {status.state}: nothing is left to cancel")
     async with open_operations(settings) as operations:
         if isinstance(operations, GatewayClient):
             async with open_records(settings) as reader:
@@ -157,7 +161,7 @@ def _records(reader: StoreReader) -> ReplayRecords:
 async def _found(records: ReplayRecords, id_: str) -> ReplayBatch:
     found = await records.find(id_)
     if found is None:
-        raise typer.BadParameter(
+        raise NoSuchReplay(
             f"there is no replay {id_}. twite dead replays lists those of the last 30 days"
         )
     return found

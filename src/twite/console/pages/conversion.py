@@ -23,6 +23,7 @@ from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.edit import Edit
 from twite.gateway.operations.explain import masked, own_part, steps
 from twite.gateway.operations.problem_keys import key_of
+from twite.gateway.operations.refused_time import no_replay
 from twite.gateway.operations.replays import Replays, new_replay
 from twite.gateway.operations.reproduce import curl_of
 from twite.gateway.ports.listing import QueryScope
@@ -118,8 +119,8 @@ class ConversionPage:
         if history.state not in _RESTS:
             sentence = f"Nothing was changed: the conversion is {history.state.value}."
             return request.back_to(here, message=sentence, bad=True)
-        if no_replay := remedy_of(history.cause, history.state, history).no_replay:
-            return request.back_to(here, message=f"Nothing was sent. {no_replay}.", bad=True)
+        if why := no_replay(history):
+            return request.back_to(here, message=f"Nothing was sent. {why}.", bad=True)
         doubt = self.dry_run.doubt(history, now=request.now)
         if doubt is not None and request.form.first("may_count_twice") != _CONFIRMED:
             sentence = f"Nothing was sent: {doubt}. Tick the box if you want it sent anyway."

@@ -20,7 +20,6 @@ from twite.console.problem_filter import (
     url_back,
 )
 from twite.console.problem_finder import ProblemFinder
-from twite.console.remedies import remedy_of
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, worth_of
 from twite.console.table_view import table_view
@@ -33,6 +32,7 @@ from twite.domain.replay_batch import ReplayBatch
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
 from twite.gateway.operations.explain import FieldChange, changes
+from twite.gateway.operations.refused_time import no_replay
 from twite.gateway.operations.replays import BatchPart, Replays, cancel_event, new_replay
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.outbox import Discard, Moves
@@ -119,8 +119,7 @@ class ReplaysPage:
         edit = self._edit_of(request.form, histories)
         scope = QueryScope(pixels=request.viewer.pixels)
         results = await self.dry_run.each(histories, edit, now=request.now, scope=scope)
-        faults = [_no_replay(result.history) or result.result.fault for result in results]
-        sent = [result for result, fault in zip(results, faults, strict=True) if not fault]
+        sent = [result for result in results if result.result.fault is None]
         changed = _changed(sent)
         return request.page(
             "plan.html",
@@ -138,7 +137,7 @@ class ReplaysPage:
             back=url_back(request.form, PATH),
             edit=edit,
             today=TODAY,
-            faults=_counted(filter(None, faults)),
+            faults=_counted(filter(None, (result.result.fault for result in results))),
             doubtful=[result for result in sent if result.doubt is not None],
             doubts_shown=_DOUBTS_SHOWN,
             form=request.form,
@@ -149,9 +148,9 @@ class ReplaysPage:
         if unclear := _unclear(request.form):
             return request.back_to(url_back(request.form, PATH), message=unclear, bad=True)
         chosen = await self._chosen(request)
-        histories = [history for history in chosen if not _no_replay(history)]
+        histories = [history for history in chosen if no_replay(history) is None]
         if not histories:
-            message = f"Nothing was sent. {_no_replay(chosen[0])}."
+            message = f"Nothing was sent. {no_replay(chosen[0])}."
             return request.back_to(url_back(request.form, PATH), message=message, bad=True)
         edit = self._edit_of(request.form, histories)
         confirmed = request.form.first("may_count_twice") == CONFIRMED
@@ -365,11 +364,6 @@ def _is_refused(history: History) -> bool:
     if history.pixel.startswith(PREFIX):
         return False
     return history.cause in _REFUSALS or (history.cause is None and history.state is State.DEAD)
-
-
-def _no_replay(history: History) -> str:
-    """Return why X would refuse this conversion again, whatever the edit; "" if it may not."""
-    return remedy_of(history.cause, history.state, history).no_replay
 
 
 def _counted(texts: Iterable[str]) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from twite.domain.submission import Ignored
 from twite.domain.test_mode import is_test, real_name
 from twite.formats.event_data.conversions import REASONS, STANDARD, our_name
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt, late_after_pixel
+from twite.gateway.operations.refused_time import no_replay
 from twite.gateway.ports.listing import QueryScope
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import EditedBody
@@ -153,6 +154,10 @@ class DryRun:
                 tried = [result async for result in self._of_today(some, edit, scope)]
             else:
                 tried = [apply_edit(history, edit) for history in some]
+            tried = [
+                msgspec.structs.replace(result, fault=no_replay(history) or result.fault)
+                for history, result in zip(some, tried, strict=True)
+            ]
             seen = await self._pixel_copies(some, tried)
             found += [
                 DryRunResult(
