@@ -1,6 +1,7 @@
 """Charts over time: values become positions, with round ticks and labels of the local clock."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,7 @@ def drawn(values, *, each=HOUR, at=NOON, unit=Unit.COUNT, kind=ChartKind.COLUMNS
         (93, Unit.COUNT, ["0", "50", "100"]),
         (1_234_567, Unit.COUNT, ["0", "500,000", "1,000,000", "1,500,000"]),
         (700, Unit.DURATION, ["0 ms", "200 ms", "400 ms", "600 ms", "800 ms"]),
+        (1_800, Unit.DURATION, ["0 ms", "500 ms", "1 s", "1.5 s", "2 s"]),
         (100 * SECOND, Unit.DURATION, ["0 ms", "30 s", "1 min", "1 min 30 s", "2 min"]),
         (36 * HOUR, Unit.DURATION, ["0 ms", "12 h", "1 d", "1 d 12 h"]),
         (0.03, Unit.SHARE, ["0.0 %", "25.0 %", "50.0 %", "75.0 %", "100.0 %"]),
@@ -121,6 +123,16 @@ def test_labels_of_a_week_are_days_and_those_of_a_quarter_mondays():
         f"{day.day} {day:%b}"
         for day in (datetime(2026, 11, 30, tzinfo=UTC) + timedelta(days=7 * i) for i in range(7))
     ]
+
+
+def test_day_on_which_summer_time_ends_is_labelled_once():
+    zone = ZoneInfo("America/Los_Angeles")
+    starts = [datetime(2026, 9, 1, tzinfo=zone) + timedelta(days=day) for day in range(91)]
+    times = [round(start.timestamp() * 1_000) for start in starts]
+    steps = [ChartStep(at=at, until=until, values=(1,)) for at, until in pairwise(times)]
+    chart = time_chart(steps, series=BOTH[:1], kind=ChartKind.COLUMNS, unit=Unit.COUNT, zone=zone)
+
+    assert labels_of(chart) == ["7 Sep", "21 Sep", "5 Oct", "19 Oct", "2 Nov", "16 Nov"]
 
 
 @pytest.mark.parametrize("steps", range(1, 130, 7))

@@ -216,13 +216,16 @@ def ago(ms: int | None, now: int) -> str:
     """Format the time since a moment."""
     if ms is None:
         return "never"
-    return "just now" if abs(now - ms) < SECOND else f"{lasting(abs(now - ms))} ago"
+    seconds = abs(now - ms) // SECOND
+    return f"{lasting(seconds * SECOND)} ago" if seconds else "just now"
 
 
 def lasting(ms: int) -> str:
-    """Format a duration in its two largest units, such as `2 d 3 h`."""
+    """Format a duration in its two largest units, such as `2 d 3 h`, or as `1.5 s`."""
     if ms < SECOND:
         return f"{ms} ms"
+    if ms < 10 * SECOND:
+        return f"{round(ms / SECOND, 1):g}\N{NO-BREAK SPACE}s"
     left, parts = ms, []
     for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
         count, left = divmod(left, unit)

@@ -330,10 +330,10 @@ def _labels(
     every = next((each for each in _EVERY if length <= each * _MOST_LABELS), length)
     is_minor = False
     for step, place in zip(steps, plotted, strict=True):
-        begin = local(step.at, zone).replace(tzinfo=None)
-        ahead = -(begin - _A_MONDAY) % timedelta(milliseconds=every)
-        if ahead < timedelta(milliseconds=step.until - step.at):
-            round_time = begin + ahead
+        # By the clock, a day of 25 hours has 24: it does not reach the next midnight.
+        begin, end = (local(at, zone).replace(tzinfo=None) for at in (step.at, step.until))
+        round_time = begin + -(begin - _A_MONDAY) % timedelta(milliseconds=every)
+        if round_time < end:
             is_day = every >= DAY or round_time.time() == time()
             text = day_name(round_time.date()) if is_day else f"{round_time:%H:%M}"
             yield TimeLabel(x=place.middle, text=text, is_minor=is_minor)
